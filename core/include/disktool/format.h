@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// What a format plugin implements: images, and the operations that they support. It knows nothing of partitions
+// or file systems.
+#pragma once
+
+#include <disktool/api.h>
+#include <disktool/block_device.h>
+#include <disktool/doors.h>
+#include <disktool/extents.h>
+#include <disktool/plan.h>
+#include <disktool/reason.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace disktool {
+
+enum class Access { read, write };
+
+struct SnapshotInfo {
+    std::string id;
+    std::string name;
+    std::uint64_t virtual_size = 0;  ///< bytes
+    std::uint64_t vm_state_size = 0; ///< bytes
+    std::int64_t created = 0;        ///< seconds since the epoch
+};
+
+struct BitmapInfo {
+    std::string name;
+    std::uint64_t granularity = 0; ///< bytes
+    bool recording = false;
+    bool in_use = false; ///< not closed properly: its content is not valid
+};
+
+/// One image of a backing chain, top first.
+struct ChainMember {
+    std::string path;
+    std::string format;
+    std::uint64_t virtual_size = 0; ///< bytes
+    std::uint64_t allocated = 0;    ///< bytes on the host
+};
+
+struct ImageInfo {
+    std::string path;
+    std::string format;             ///< the plugin's name
+    std::uint64_t virtual_size = 0; ///< bytes
+    std::uint64_t file_size = 0;    ///< bytes, the file's length
+    std::uint64_t allocated = 0;    ///< bytes that the host holds for it (this image alone, not its chain)
+    std::uint32_t cluster_size = 0; ///< bytes; the unit of allocation
+    std::vector<ChainMember> chain; ///< itself first
+    std::vector<SnapshotInfo> snapshots;
+    std::vector<BitmapInfo> bitmaps;
+    bool dirty = false;
+    bool corrupt = false;
+    bool encrypted = false;
+    std::string data_file; ///< empty: none
+    Details details;       ///< what is particular to the format: compat level, compression, ...
+};
+
+enum class Capability { grow, shrink, compact, merge_internal, merge_external, convert, snapshot, check };
+
+/// Why something cannot be done, and the way out. Made by Image::refusal.
+struct Refusal {
+    Reason reason = Reason::none;
+    std::string sentence; ///< whole, with the way out
+};
+
+/// Guest bytes that must change together with an operation (a partition table with a resize).
+struct Patch {
+    std::uint64_t offset = 0; ///< in the guest, bytes
+    std::vector<std::byte> data;
+};
+
+struct ResizeRequest {
+    std::uint64_t new_size = 0; ///< bytes
+    std::vector<Patch> patches; ///< sorted, disjoint; may lie beyond the old size
+};
+
+/// What a compact would bring.
+struct CompactEstimate {
+    std::uint64_t allocated = 0;   ///< host bytes now
+    std::uint64_t reclaimable = 0; ///< host bytes given back: discarded, leaked and already free ones
+    std::uint64_t clusters = 0;    ///< guest clusters to be discarded
+    std::uint64_t leaked = 0;      ///< host bytes referenced by nothing
+    std::uint64_t shared = 0;      ///< guest bytes kept though free, since an internal snapshot shares them
+};
+
+struct CheckReport {
+    std::uint64_t leaks = 0; ///< clusters
+    std::uint64_t errors = 0;
+    std::vector<std::string> sentences; ///< the first few
+};
+
+/// An open image. Threads: one at a time. Steps that it appends refer to it, so it outlives the Plan.
+class DISKTOOL_API Image {
+  public:
+    Image() = default;
+    Image(const Image&) = delete;
+    Image& operator=(const Image&) = delete;
+    virtual ~Image();
+
+    virtual const ImageInfo& info() const = 0;
+    /// The disk that the guest sees. Belongs to the image. Throws unsupported for an encrypted one.
+    virtual BlockDevice& device() = 0;
+    /// None: it can. The planner asks before it plans.
+    virtual std::optional<Refusal> refusal(Capability capability) const = 0;
+
+    /// Changes the virtual size and applies the patches, all or nothing. Size already checked by the caller to
+    /// be a multiple of 512; throws size_impossible where the format's limits forbid it.
+    virtual void plan_resize(Plan& plan, const ResizeRequest& request);
+    /// Gives back clusters that lie in `discardable` (guest bytes of no use to anyone). Adds no step where
+    /// there is nothing to do.
+    virtual CompactEstimate plan_compact(Plan& plan, const ExtentSet& discardable);
+    /// As plan_compact, but only counts.
+    virtual CompactEstimate estimate_compact(const ExtentSet& discardable);
+    /// Mends what an interrupted job may have left (leaked clusters). Adds no step where there is nothing.
+    virtual void plan_mend(Plan& plan);
+    virtual CheckReport check();
+};
+
+/// What the core lends to FormatPlugin::open: files that are already locked and allowed. The plugin never opens
+/// a path itself. Belongs to the core; valid as long as the image.
+class DISKTOOL_API ImageOpener {
+  public:
+    ImageOpener() = default;
+    ImageOpener(const ImageOpener&) = delete;
+    ImageOpener& operator=(const ImageOpener&) = delete;
+    virtual ~ImageOpener();
+
+    virtual Doors doors() = 0;
+    virtual Access access() const = 0;
+    /// The image itself, opened and locked as access() says. Valid as long as the image.
+    virtual File& file() = 0;
+    /// The backing image that the image names: gate, format, cycles and depth are seen to. `format` is empty
+    /// where the image does not say. Opened for reading, locked shared. Throws with the name and the way out.
+    virtual std::unique_ptr<Image> open_backing(const std::string& stored_name, const std::string& format) = 0;
+    /// An external data file, through the same gate, with access().
+    virtual std::unique_ptr<File> open_data_file(const std::string& stored_name) = 0;
+};
+
+struct CreateRequest {
+    std::string path;
+    std::uint64_t virtual_size = 0; ///< bytes
+    Details options;                ///< by the plugin's own names
+};
+
+/// The entry point of a format plugin. Stateless. Threads: any.
+class DISKTOOL_API FormatPlugin {
+  public:
+    FormatPlugin() = default;
+    FormatPlugin(const FormatPlugin&) = delete;
+    FormatPlugin& operator=(const FormatPlugin&) = delete;
+    virtual ~FormatPlugin();
+
+    /// 0: not mine; 100: surely mine. `head` is the start of the file, up to 4 KiB.
+    virtual int probe(std::span<const std::byte> head, const std::string& path) = 0;
+    /// Throws unsupported (a feature, by name), damaged, or what the opener throws.
+    virtual std::unique_ptr<Image> open(std::unique_ptr<ImageOpener> opener) = 0;
+    /// A new, empty image; fails where the path exists.
+    virtual void create(Doors doors, const CreateRequest& request);
+};
+
+} // namespace disktool
