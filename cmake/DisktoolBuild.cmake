@@ -62,7 +62,7 @@ endfunction()
 # disktool_test(NAME file...): one GoogleTest program, one ctest entry a test case.
 function(disktool_test name)
   add_executable(${name} ${ARGN})
-  target_link_libraries(${name} PRIVATE disktool GTest::gmock GTest::gtest GTest::gtest_main)
+  target_link_libraries(${name} PRIVATE disktool disktool-test-support GTest::gmock GTest::gtest GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE
     DISKTOOL_BUILD_DIR="${CMAKE_BINARY_DIR}" DISKTOOL_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests
