@@ -7,6 +7,7 @@
 #include <disktool/appliance.h>
 
 #include <memory>
+#include <string>
 
 namespace disktool {
 
@@ -14,6 +15,9 @@ namespace disktool {
 /// The library stays loaded. Throws program_missing when it or libguestfs is not there, with the package's
 /// name.
 DISKTOOL_API std::unique_ptr<Appliance> load_appliance(const ApplianceConfig& config);
+/// As above, from this file.
+DISKTOOL_API std::unique_ptr<Appliance> load_appliance(const ApplianceConfig& config,
+                                                       const std::string& library);
 
 /// The symbol that appliance.so exports: Appliance* disktool_make_appliance(const ApplianceConfig*).
 using MakeAppliance = Appliance*(const ApplianceConfig*);

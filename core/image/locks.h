@@ -34,19 +34,23 @@ class DISKTOOL_API ImageLock {
     /// How long to wait for others: none: not at all; zero: for ever.
     using Wait = std::optional<std::chrono::seconds>;
 
-    /// Access::write: flock exclusive, and QEMU's bytes as a writer that shares nothing. Throws Error(locked)
-    /// with the holders: "The specified disk image "PATH" is locked by another process: pid 1 (x)" when the
-    /// wait is over. Access::read: flock shared (a conflict throws as above); QEMU's bytes as a reader: where a
-    /// writer (a running VM) holds them, nothing is thrown, but writer_present() is true.
+    /// Access::write: flock exclusive, and QEMU's bytes as its own writers take them (only a reader that
+    /// ignores locks, `qemu-img info -U`, gets in beside one). Throws Error(locked) with the holders: "The
+    /// specified disk image "PATH" is locked by another process: pid 1 (x)" when the wait is over.
+    /// Access::read: flock shared (a conflict throws as above); QEMU's bytes as a reader: where a writer (a
+    /// running VM) holds them, nothing is thrown, but writer_present() is true.
     ImageLock(File& file, Access access, Wait wait, CancelToken* cancel);
     ImageLock(const ImageLock&) = delete;
     ImageLock& operator=(const ImageLock&) = delete;
     ~ImageLock();
+    /// The same locks, left on the file until it is closed, for a file whose owner is not the lock's.
+    static void take_until_closed(File& file, Access access, Wait wait, CancelToken* cancel);
 
     bool writer_present() const { return writer_present_; }
     const std::vector<LockHolder>& writers() const { return writers_; }
 
-    /// See StepContext::lend_image_to_child.
+    /// See StepContext::lend_image_to_child. Taking them back throws Error(locked) when someone else has come
+    /// in between.
     void release_qemu_bytes();
     void retake_qemu_bytes();
 
@@ -54,6 +58,8 @@ class DISKTOOL_API ImageLock {
     bool try_take();
     File& file_;
     Access access_;
+    bool bytes_held_ = false;
+    bool until_closed_ = false;
     bool writer_present_ = false;
     std::vector<LockHolder> writers_;
 };

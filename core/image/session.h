@@ -17,9 +17,9 @@ namespace disktool {
 
 struct OpenOptions {
     Access access = Access::read;
-    ImageLock::Wait wait;
+    ImageLock::Wait wait{};
     /// Folders, besides the image's own, in which backing and data files may lie.
-    std::vector<std::string> allow_backing;
+    std::vector<std::string> allow_backing{};
     CancelToken* cancel = nullptr;
 };
 

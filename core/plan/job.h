@@ -57,7 +57,7 @@ struct JobOptions {
     ProgressSink* progress = nullptr;
     CancelToken* cancel = nullptr;
     /// Boots the appliance when a step asks for it.
-    std::function<std::unique_ptr<Appliance>()> appliance;
+    std::function<std::unique_ptr<Appliance>()> appliance{};
 };
 
 /// Runs the plan on the session's image. On an error or cancellation the steps done so far are undone, last

@@ -44,7 +44,7 @@ struct PluginManifest {
 
 /// The build tree's or the installation's folder beside libdisktool, after $DISKTOOL_PLUGIN_PATH
 /// (colon-separated) and `configured`.
-std::vector<std::string> plugin_search_path(const std::vector<std::string>& configured);
+DISKTOOL_API std::vector<std::string> plugin_search_path(const std::vector<std::string>& configured);
 
 /// Reads manifests when made; loads a plugin when first asked for it. A folder or file that others may write to
 /// (world-writable, or owned by someone who is neither root nor us) is refused with unsupported when it is in
@@ -75,12 +75,15 @@ class DISKTOOL_API Registry {
 
   private:
     struct Loaded;
+    void add(const std::string& search_folder, const std::string& name);
+    const PluginManifest& require(const std::string& name) const;
     Loaded& load(const std::string& name, PluginKind kind);
     std::vector<PluginManifest> manifests_;
+    std::map<std::string, std::string> refused_; ///< by name: the sentence that says why
     std::map<std::string, std::unique_ptr<Loaded>> loaded_;
 };
 
 /// Reads and checks one manifest; errors (usage) name file and line.
-PluginManifest read_manifest(const std::string& path);
+DISKTOOL_API PluginManifest read_manifest(const std::string& path);
 
 } // namespace disktool

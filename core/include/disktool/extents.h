@@ -36,7 +36,7 @@ class DISKTOOL_API ExtentSet {
 
       private:
         friend class ExtentSet;
-        const_iterator(const std::uint8_t* at, const std::uint8_t* next, const std::uint8_t* end);
+        const_iterator(const std::uint8_t* at, const std::uint8_t* end);
         void decode();
         const std::uint8_t* at_ = nullptr;   ///< where current_ is encoded; == end_ past the last
         const std::uint8_t* next_ = nullptr; ///< where the range after it is encoded
@@ -54,8 +54,9 @@ class DISKTOOL_API ExtentSet {
     void append(Range range);
 
     bool empty() const { return count_ == 0; }
-    std::size_t count() const { return count_; }   ///< ranges
-    std::uint64_t total() const { return total_; } ///< bytes in the set
+    std::size_t count() const { return count_; }          ///< ranges
+    std::uint64_t total() const { return total_; }        ///< bytes in the set
+    std::size_t memory() const { return packed_.size(); } ///< bytes that the ranges take, packed
     /// From the first byte in the set to the last; empty for an empty set.
     Range span() const;
     const_iterator begin() const;
@@ -83,9 +84,10 @@ class DISKTOOL_API ExtentSet {
 
   private:
     void push(Range range);
-    std::vector<std::uint8_t> packed_; ///< all ranges but the last
+    std::vector<std::uint8_t> packed_;
     Range last_;
-    std::uint64_t packed_end_ = 0; ///< end of the last packed range
+    std::size_t last_at_ = 0;        ///< where last_ is packed
+    std::uint64_t previous_end_ = 0; ///< end of the range before last_
     std::size_t count_ = 0;
     std::uint64_t total_ = 0;
 };

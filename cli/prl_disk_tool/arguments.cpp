@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "arguments.h"
+
+#include "size_argument.h"
+
+#include <disktool/error.h>
+
+#include <boost/program_options.hpp>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <charconv>
+
+namespace disktool::cli {
+
+namespace {
+
+namespace po = boost::program_options;
+
+[[noreturn]] void refuse(const std::string& sentence) {
+    throw Error(ErrorCode::usage, sentence);
+}
+
+/// Takes words in the order of the command line; Boost.Program_options splits them.
+po::options_description known_options() {
+    po::options_description options;
+    auto add = options.add_options();
+    add("hdd", po::value<std::string>());
+    add("size", po::value<std::string>());
+    add("units", po::value<std::string>());
+    add("info,i", "");
+    add("resize_partition", "");
+    add("force", "");
+    add("comm", po::value<std::string>());
+    add("dry-run,n", "");
+    add("verbose,v", "");
+    add("quiet,q", "");
+    add("json", "");
+    add("progress", po::value<std::string>()->implicit_value("2"));
+    add("engine", po::value<std::string>());
+    add("wait", po::value<std::string>()->implicit_value("0"));
+    add("allow-backing", po::value<std::vector<std::string>>()->composing());
+    add("list-plugins", "");
+    add("dump-plugin", po::value<std::string>());
+    add("help,h", "");
+    add("usage", "");
+    add("version", "");
+    add("operand", po::value<std::vector<std::string>>());
+    return options;
+}
+
+int number(const std::string& text, const char* option) {
+    int value = 0;
+    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || end != text.data() + text.size() || value < 0) {
+        refuse(fmt::format("{} takes a whole number, not \"{}\"", option, text));
+    }
+    return value;
+}
+
+po::variables_map split(int count, const char* const* words) {
+    po::options_description options = known_options();
+    po::positional_options_description positional;
+    positional.add("operand", -1);
+    // Without guessing: an abbreviation that works today would be another option tomorrow.
+    int style = po::command_line_style::default_style & ~po::command_line_style::allow_guessing;
+    po::variables_map values;
+    try {
+        po::store(
+            po::command_line_parser(count, words).options(options).positional(positional).style(style).run(),
+            values);
+        po::notify(values);
+    } catch (const po::error& error) {
+        refuse(error.what());
+    }
+    return values;
+}
+
+struct Verb {
+    const char* name;
+    Action action;
+    Action info;
+};
+constexpr Verb verbs[] = {{"resize", Action::resize, Action::resize_info},
+                          {"compact", Action::compact, Action::compact_info}};
+
+/// The verb is the one operand, wherever it stands.
+void take_verb(Arguments& arguments, const po::variables_map& values) {
+    std::vector<std::string> operands;
+    if (values.count("operand") != 0) {
+        operands = values["operand"].as<std::vector<std::string>>();
+    }
+    if (operands.empty()) {
+        return;
+    }
+    arguments.verb = operands.front();
+    bool info = values.count("info") != 0;
+    for (const Verb& verb : verbs) {
+        if (arguments.verb == verb.name) {
+            arguments.action = info ? verb.info : verb.action;
+            if (operands.size() > 1) {
+                refuse(fmt::format("{}: unexpected word \"{}\"; the image is given with --hdd", arguments.verb,
+                                   operands[1]));
+            }
+            return;
+        }
+    }
+    refuse(fmt::format("Unknown action: {} ", arguments.verb));
+}
+
+/// An option that the chosen verb does not have is a mistake, not something to pass over.
+void check_options_fit(const Arguments& arguments, const po::variables_map& values) {
+    auto only_for = [&](const char* option, std::initializer_list<Action> actions) {
+        bool fits = std::find(actions.begin(), actions.end(), arguments.action) != actions.end();
+        if (values.count(option) != 0 && !fits) {
+            refuse(fmt::format("{}{} does not take --{}", arguments.verb,
+                               values.count("info") != 0 ? " --info" : "", option));
+        }
+    };
+    only_for("size", {Action::resize});
+    only_for("resize_partition", {Action::resize});
+    only_for("units", {Action::resize_info});
+    only_for("dry-run", {Action::resize, Action::compact});
+}
+
+void take_common(Arguments& arguments, const po::variables_map& values) {
+    arguments.verbose = values.count("verbose") != 0;
+    arguments.quiet = values.count("quiet") != 0;
+    arguments.json = values.count("json") != 0;
+    arguments.dry_run = values.count("dry-run") != 0;
+    arguments.resize_partition = values.count("resize_partition") != 0;
+    if (values.count("progress") != 0) {
+        arguments.progress_descriptor = number(values["progress"].as<std::string>(), "--progress");
+    }
+    if (values.count("wait") != 0) {
+        arguments.wait = std::chrono::seconds(number(values["wait"].as<std::string>(), "--wait"));
+    }
+    if (values.count("allow-backing") != 0) {
+        arguments.allow_backing = values["allow-backing"].as<std::vector<std::string>>();
+    }
+    if (values.count("engine") != 0) {
+        arguments.engine = engine_by_name(values["engine"].as<std::string>());
+        if (!arguments.engine) {
+            refuse(fmt::format("Unknown engine \"{}\": give auto, native or appliance",
+                               values["engine"].as<std::string>()));
+        }
+    }
+}
+
+} // namespace
+
+Arguments parse_arguments(int count, const char* const* words) {
+    po::variables_map values = split(count, words);
+    Arguments arguments;
+    arguments.action = Action::help;
+    bool asks_for_text = true;
+    if (values.count("version") != 0) {
+        arguments.action = Action::version;
+    } else if (values.count("list-plugins") != 0) {
+        arguments.action = Action::list_plugins;
+    } else if (values.count("dump-plugin") != 0) {
+        arguments.action = Action::dump_plugin;
+        arguments.plugin = values["dump-plugin"].as<std::string>();
+    } else {
+        asks_for_text = values.count("help") != 0 || values.count("usage") != 0;
+        take_verb(arguments, values);
+        if (arguments.verb.empty() && !asks_for_text) {
+            refuse("No operation specified");
+        }
+    }
+    take_common(arguments, values);
+    if (values.count("help") != 0) {
+        arguments.action = Action::help;
+    } else if (values.count("usage") != 0) {
+        arguments.action = Action::usage;
+    }
+    if (asks_for_text) {
+        return arguments;
+    }
+    check_options_fit(arguments, values);
+    if (values.count("hdd") == 0 || values["hdd"].as<std::string>().empty()) {
+        refuse("Invalid disk path: name the image with --hdd");
+    }
+    arguments.image = values["hdd"].as<std::string>();
+    if (arguments.action == Action::resize) {
+        if (values.count("size") == 0) {
+            refuse("Target size not found: give it with --size");
+        }
+        arguments.size = parse_size(values["size"].as<std::string>());
+    }
+    if (values.count("units") != 0) {
+        arguments.unit = parse_unit(values["units"].as<std::string>());
+    }
+    return arguments;
+}
+
+} // namespace disktool::cli

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "verb/resize.h"
+
+#include "command.h"
+#include "plan/plan_text.h"
+#include "size_argument.h"
+
+#include <disktool/error.h>
+#include <disktool/size.h>
+
+#include <fmt/format.h>
+
+namespace disktool::cli {
+
+void run_resize(Run& run) {
+    const Arguments& arguments = run.arguments();
+    if (arguments.resize_partition) {
+        throw Error(
+            ErrorCode::unsupported,
+            "--resize_partition is not available in this version: resize the disk without it, then grow the "
+            "partition and its file system in the guest",
+            Reason::capability_missing);
+    }
+    Session& session = run.open(Access::write);
+    run.recover(!arguments.dry_run);
+    VerbContext context = run.context();
+    ResizePlan resize = plan_resize(context, arguments.size);
+    run.json()["image"] = image_json(session.image().info());
+    run.json()["old_size"] = resize.old_size;
+    run.json()["new_size"] = resize.new_size;
+    if (arguments.dry_run) {
+        print_plan(run, resize.plan);
+        return;
+    }
+    run.json()["plan"] = plan_json(resize.plan);
+    JobReport report = run.carry_out(resize.plan);
+    run.json()["result"] = {{"changed", !resize.plan.empty()},
+                            {"milliseconds", report.duration.count()},
+                            {"figures", report.figures}};
+    run.say(resize.plan.empty() ? fmt::format("{} has {} already: nothing to do", arguments.image,
+                                              exact_size_text(resize.old_size))
+                                : fmt::format("{}: {} -> {}", arguments.image, exact_size_text(resize.old_size),
+                                              exact_size_text(resize.new_size)));
+    for (const std::string& note : resize.plan.notes()) {
+        run.say("note: " + note);
+    }
+}
+
+void run_resize_info(Run& run) {
+    const Arguments& arguments = run.arguments();
+    Session& session = run.open(Access::read);
+    run.recover(false);
+    VerbContext context = run.context();
+    ResizeInfo info = resize_info(context);
+    run.json()["image"] = image_json(session.image().info());
+    run.json()["disk"] = survey_json(info.survey);
+    run.json()["resize"] = resize_info_json(info);
+    auto amount = [&](std::uint64_t bytes) { return size_in_unit(bytes, arguments.unit); };
+    if (!arguments.json) {
+        // The original's lines, tab by tab; scripts parse them.
+        fmt::print("Disk information:\n");
+        fmt::print("\tSize:\t\t\t\t\t\t{:>15}\n", amount(info.size));
+        fmt::print("\tMinimum:\t\t\t\t\t{:>15}\n", amount(info.minimum));
+        fmt::print("\tMinimum without resizing the last partition:\t{:>15}\n",
+                   amount(info.minimum_without_last));
+    }
+    if (info.survey.blank() || info.survey.contents.empty()) {
+        run.warn("No partitions found");
+    } else if (info.last_is_fixed) {
+        if (const Content* last = info.survey.last();
+            last->problem && last->problem->code == ErrorCode::unsupported) {
+            run.warn("Unsupported partition");
+        }
+        run.warn(
+            "    Warning! The last partition cannot be resized because its file system is either not supported "
+            "or damaged.");
+    }
+    if (info.dirty) {
+        run.warn("Filesystem is dirty. The estimates may be inaccurate");
+    }
+    for (const std::string& warning : info.survey.table.warnings) {
+        run.warn(warning);
+    }
+    for (const Content& content : info.survey.contents) {
+        if (content.problem) {
+            run.warn(content.problem->sentence);
+        }
+    }
+}
+
+} // namespace disktool::cli

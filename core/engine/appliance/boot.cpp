@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Trying is the test: a KVM that does not work takes QEMU down within 0.1 s, while the ioctls that would be an
+// own check (KVM_CREATE_VM, KVM_CREATE_VCPU) succeed on such a host.
+#include "engine/appliance/boot.h"
+
+#include <disktool/doors.h>
+#include <disktool/log.h>
+
+#include <fmt/format.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <optional>
+
+namespace disktool {
+
+namespace {
+
+constexpr const char* settings_variable = "LIBGUESTFS_BACKEND_SETTINGS";
+constexpr const char* emulation = "force_tcg";
+constexpr const char* acceleration = "force_kvm"; // without it QEMU would fall back silently, in some cases
+
+/// Of this run of the program; the library stays loaded.
+std::atomic<bool> kvm_given_up{false};
+
+void give_up_kvm(LogLevel level, const std::string& sentence) {
+    if (!kvm_given_up.exchange(true))
+        log(level, sentence);
+}
+
+/// None: it can be opened.
+std::optional<std::string> why_no_kvm() {
+    try {
+        real_doors().files.open("/dev/kvm", {.write = true});
+        return std::nullopt;
+    } catch (const Error& error) {
+        return error.what();
+    }
+}
+
+} // namespace
+
+Booted boot_machine(const ApplianceConfig& config, const Appliance::Disk& disk, const CancelToken* cancel) {
+    using Acceleration = ApplianceConfig::Acceleration;
+    const auto boot = [&](const char* setting) {
+        return std::make_unique<Machine>(config, disk, setting, cancel);
+    };
+    if (const char* const settings = std::getenv(settings_variable))
+        return {boot(""), std::strstr(settings, emulation) != nullptr || why_no_kvm()};
+    if (config.acceleration == Acceleration::emulation)
+        return {boot(emulation), true};
+    if (config.acceleration == Acceleration::kvm)
+        return {boot(acceleration), false};
+
+    if (!kvm_given_up) {
+        if (const std::optional<std::string> why = why_no_kvm())
+            give_up_kvm(
+                LogLevel::info,
+                fmt::format("there is no KVM here: the appliance runs in software emulation ({})", *why));
+    }
+    if (!kvm_given_up) {
+        try {
+            return {boot(acceleration), false};
+        } catch (const BootFailure& failure) {
+            give_up_kvm(LogLevel::warning,
+                        fmt::format("The appliance does not start with KVM ({}): software emulation is used, "
+                                    "which is several times slower",
+                                    failure.why()));
+        }
+    }
+    return {boot(emulation), true};
+}
+
+} // namespace disktool

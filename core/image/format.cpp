@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <disktool/error.h>
+#include <disktool/format.h>
+
+#include <fmt/format.h>
+
+namespace disktool {
+
+namespace {
+
+[[noreturn]] void refuse(const Image& image, std::string_view operation) {
+    throw Error(ErrorCode::unsupported,
+                fmt::format("{}: the plugin for format {} cannot {} images", image.info().path,
+                            image.info().format, operation),
+                Reason::capability_missing);
+}
+
+} // namespace
+
+Image::~Image() = default;
+ImageOpener::~ImageOpener() = default;
+FormatPlugin::~FormatPlugin() = default;
+
+void Image::plan_resize(Plan&, const ResizeRequest&) {
+    refuse(*this, "resize");
+}
+
+CompactEstimate Image::plan_compact(Plan&, const ExtentSet&) {
+    refuse(*this, "compact");
+}
+
+CompactEstimate Image::estimate_compact(const ExtentSet&) {
+    refuse(*this, "compact");
+}
+
+// A format whose steps leave nothing behind has nothing to mend.
+void Image::plan_mend(Plan&) {}
+
+CheckReport Image::check() {
+    refuse(*this, "check");
+}
+
+void FormatPlugin::create(Doors, const CreateRequest& request) {
+    throw Error(ErrorCode::unsupported,
+                fmt::format("{}: the plugin for its format cannot create images", request.path),
+                Reason::capability_missing);
+}
+
+} // namespace disktool

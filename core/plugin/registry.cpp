@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "plugin/registry.h"
+
+#include "engine/own_place.h"
+#include "plugin/shared_object.h"
+
+#include <disktool/doors.h>
+#include <disktool/error.h>
+#include <disktool/log.h>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <sstream>
+#include <utility>
+
+namespace disktool {
+namespace {
+
+bool matches(const Magic& magic, std::span<const std::byte> head) {
+    return magic.offset <= head.size() && magic.bytes.size() <= head.size() - magic.offset &&
+           std::equal(magic.bytes.begin(), magic.bytes.end(), head.begin() + magic.offset);
+}
+
+bool matches(const Magic& magic, BlockDevice& device) {
+    if (magic.offset > device.size() || magic.bytes.size() > device.size() - magic.offset) {
+        return false;
+    }
+    std::vector<std::byte> found(magic.bytes.size());
+    device.read(magic.offset, found);
+    return found == magic.bytes;
+}
+
+/// The one that is surest, of those that are sure at all; of equals the first.
+class BestGuess {
+  public:
+    void offer(const std::string& name, int confidence) {
+        if (confidence > confidence_) {
+            name_ = name;
+            confidence_ = confidence;
+        }
+    }
+    const std::optional<std::string>& name() const { return name_; }
+
+  private:
+    std::optional<std::string> name_;
+    int confidence_ = 0;
+};
+
+template <typename Content>
+bool recognises(const PluginManifest& manifest, Content&& content) {
+    return std::any_of(manifest.magics.begin(), manifest.magics.end(),
+                       [&](const Magic& magic) { return matches(magic, content); });
+}
+
+} // namespace
+
+/// The object belongs to the shared object's code, so it goes before that.
+struct Registry::Loaded {
+    explicit Loaded(const PluginManifest& manifest) : library(manifest) {
+        void* object = library.declaration().create();
+        if (object == nullptr) {
+            throw Error(ErrorCode::unsupported,
+                        fmt::format("the plugin \"{}\" ({}) made no object", manifest.name, manifest.library));
+        }
+        if (manifest.kind == PluginKind::format) {
+            format.reset(static_cast<FormatPlugin*>(object));
+        } else {
+            filesystem.reset(static_cast<FilesystemPlugin*>(object));
+        }
+    }
+
+    SharedObject library;
+    std::unique_ptr<FormatPlugin> format;
+    std::unique_ptr<FilesystemPlugin> filesystem;
+};
+
+std::vector<std::string> plugin_search_path(const std::vector<std::string>& configured) {
+    std::vector<std::string> folders;
+    if (const char* variable = std::getenv("DISKTOOL_PLUGIN_PATH")) {
+        std::istringstream entries(variable);
+        for (std::string entry; std::getline(entries, entry, ':');) {
+            if (!entry.empty()) {
+                folders.push_back(entry);
+            }
+        }
+    }
+    folders.insert(folders.end(), configured.begin(), configured.end());
+    folders.push_back(fmt::format("{}/{}", own_prefix(), DISKTOOL_PLUGIN_DIR));
+    return folders;
+}
+
+Registry::Registry(const std::vector<std::string>& search_path) {
+    FileDoor& files = real_doors().files;
+    for (const std::string& folder : search_path) {
+        if (!files.status(folder)) {
+            continue;
+        }
+        std::vector<std::string> names = files.list(folder);
+        std::sort(names.begin(), names.end());
+        for (const std::string& name : names) {
+            if (files.status(fmt::format("{}/{}/plugin.yaml", folder, name))) {
+                add(folder, name);
+            }
+        }
+    }
+}
+
+Registry::~Registry() = default;
+
+void Registry::add(const std::string& search_folder, const std::string& name) {
+    if (find(name) != nullptr || refused_.contains(name)) {
+        return; // the first of a name wins
+    }
+    const std::string folder = fmt::format("{}/{}", search_folder, name);
+    const std::string manifest_path = folder + "/plugin.yaml";
+    std::optional<std::string> refusal;
+    for (const std::string& path :
+         {search_folder, folder, manifest_path, fmt::format("{}/{}.so", folder, name)}) {
+        refusal = refusal ? refusal : unsafe_to_load(path);
+    }
+    try {
+        if (!refusal) {
+            PluginManifest manifest = read_manifest(manifest_path);
+            if (manifest.name == name) {
+                manifests_.push_back(std::move(manifest));
+                return;
+            }
+            refusal = fmt::format("{} names the plugin \"{}\", but lies in a folder \"{}\"", manifest_path,
+                                  manifest.name, name);
+        }
+    } catch (const Error& error) {
+        refusal = error.what();
+    }
+    refused_[name] = *refusal;
+    log(LogLevel::warning, fmt::format("the plugin \"{}\" is left out: {}", name, *refusal));
+}
+
+const PluginManifest* Registry::find(const std::string& name) const {
+    const auto found = std::find_if(manifests_.begin(), manifests_.end(),
+                                    [&](const PluginManifest& manifest) { return manifest.name == name; });
+    return found == manifests_.end() ? nullptr : &*found;
+}
+
+std::vector<const PluginManifest*> Registry::of_kind(PluginKind kind) const {
+    std::vector<const PluginManifest*> found;
+    for (const PluginManifest& manifest : manifests_) {
+        if (manifest.kind == kind) {
+            found.push_back(&manifest);
+        }
+    }
+    return found;
+}
+
+const PluginManifest& Registry::require(const std::string& name) const {
+    if (const PluginManifest* manifest = find(name)) {
+        return *manifest;
+    }
+    if (const auto refused = refused_.find(name); refused != refused_.end()) {
+        throw Error(ErrorCode::unsupported,
+                    fmt::format("the plugin \"{}\" may not be loaded: {}", name, refused->second));
+    }
+    throw Error(ErrorCode::unsupported,
+                fmt::format("there is no plugin \"{}\"; --list-plugins shows those that there are", name));
+}
+
+Registry::Loaded& Registry::load(const std::string& name, PluginKind kind) {
+    const PluginManifest& manifest = require(name);
+    if (manifest.kind != kind) {
+        throw Error(ErrorCode::unsupported, fmt::format("the plugin \"{}\" is not one of the kind \"{}\"", name,
+                                                        kind == PluginKind::format ? "format" : "filesystem"));
+    }
+    std::unique_ptr<Loaded>& loaded = loaded_[name];
+    if (!loaded) {
+        loaded = std::make_unique<Loaded>(manifest);
+    }
+    return *loaded;
+}
+
+FormatPlugin& Registry::format(const std::string& name) {
+    return *load(name, PluginKind::format).format;
+}
+
+FilesystemPlugin& Registry::filesystem(const std::string& name) {
+    return *load(name, PluginKind::filesystem).filesystem;
+}
+
+const PluginDeclaration& Registry::declaration(const std::string& name) {
+    return load(name, require(name).kind).library.declaration();
+}
+
+std::optional<std::string> Registry::probe_format(std::span<const std::byte> head, const std::string& path) {
+    BestGuess best;
+    for (const PluginManifest* manifest : of_kind(PluginKind::format)) {
+        if (recognises(*manifest, head)) {
+            best.offer(manifest->name, format(manifest->name).probe(head, path));
+        }
+    }
+    return best.name();
+}
+
+std::optional<std::string> Registry::probe_filesystem(BlockDevice& device) {
+    BestGuess best;
+    for (const PluginManifest* manifest : of_kind(PluginKind::filesystem)) {
+        if (recognises(*manifest, device)) {
+            best.offer(manifest->name, filesystem(manifest->name).probe(device));
+        }
+    }
+    return best.name();
+}
+
+} // namespace disktool

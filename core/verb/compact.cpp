@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "verb/compact.h"
+
+#include "verb/appliance_trim.h"
+#include "verb/discardable.h"
+
+#include <disktool/error.h>
+#include <disktool/size.h>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+namespace disktool {
+
+namespace {
+
+void refuse_if_impossible(const Image& image) {
+    if (std::optional<Refusal> refusal = image.refusal(Capability::compact)) {
+        bool damaged = refusal->reason == Reason::image_dirty || refusal->reason == Reason::image_corrupt;
+        throw Error(damaged ? ErrorCode::damaged : ErrorCode::unsupported, refusal->sentence, refusal->reason);
+    }
+}
+
+/// A disk of which nothing is understood is not called compacted.
+void refuse_if_nothing_known(const DiskSurvey& survey, const std::string& path) {
+    if (survey.blank()) {
+        throw Error(
+            ErrorCode::unsupported,
+            fmt::format("{}: No partitions found, and no file system on the whole disk is known, so nothing "
+                        "can be called free; nothing was changed",
+                        path),
+            Reason::no_partition_table);
+    }
+    bool any = std::any_of(survey.contents.begin(), survey.contents.end(), [](const Content& content) {
+        return content.filesystem != nullptr ||
+               (content.problem && content.problem->code != ErrorCode::unsupported);
+    });
+    if (!any) {
+        std::vector<std::string> found;
+        for (const Content& content : survey.contents) {
+            found.push_back(content.text());
+        }
+        throw Error(
+            ErrorCode::unsupported,
+            fmt::format("{}: Unsupported filesystem: no plugin knows how to find the free space of {}; try "
+                        "--engine appliance",
+                        path, fmt::join(found, ", ")),
+            Reason::filesystem_not_supported);
+    }
+}
+
+/// File systems that the appliance can put right by mounting them; any other damage stops the verb.
+std::vector<int> contents_for_appliance(const DiskSurvey& survey, Engine engine) {
+    std::vector<int> partitions;
+    for (const Content& content : survey.contents) {
+        if (!content.problem || content.problem->code == ErrorCode::unsupported) {
+            continue;
+        }
+        if (!content.state.appliance_can_help) {
+            throw Error(content.problem->code, content.problem->sentence + "; nothing was changed",
+                        content.problem->reason);
+        }
+        if (engine == Engine::native) {
+            throw Error(
+                ErrorCode::damaged,
+                content.problem->sentence +
+                    "; its free map cannot be trusted, and --engine native forbids the appliance that would "
+                    "replay the journal; nothing was changed",
+                content.problem->reason);
+        }
+        partitions.push_back(content.partition);
+    }
+    return partitions;
+}
+
+} // namespace
+
+CompactPlan plan_compact(VerbContext& context) {
+    Session& session = context.session;
+    Image& image = session.image();
+    CompactPlan result{Plan("compact", session.path()), {}, image.info().allocated};
+    refuse_if_impossible(image);
+    if (context.engine == Engine::appliance) {
+        result.plan.note("the appliance does the work, as --engine asks");
+        result.plan.add(make_appliance_trim(session, {}));
+        return result;
+    }
+    DiskSurvey survey = survey_disk(image.device(), session.registry(), {});
+    refuse_if_nothing_known(survey, session.path());
+    std::vector<int> for_appliance = contents_for_appliance(survey, context.engine);
+    for (const std::string& warning : survey.table.warnings) {
+        result.plan.note(warning);
+    }
+    Discardable discardable = find_discardable(survey, image.info().virtual_size);
+    for (std::string& note : discardable.notes) {
+        result.plan.note(std::move(note));
+    }
+    result.estimate = image.plan_compact(result.plan, discardable.bytes);
+    if (result.estimate->shared > 0) {
+        result.plan.note(fmt::format("{} of free space is kept, since internal snapshots share it",
+                                     size_text(result.estimate->shared)));
+    }
+    if (!for_appliance.empty()) {
+        result.plan.note(
+            "the appliance is needed: the journal of a file system must be replayed before its free map "
+            "can be trusted");
+        result.plan.add(make_appliance_trim(session, std::move(for_appliance)));
+    }
+    return result;
+}
+
+} // namespace disktool

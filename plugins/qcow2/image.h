@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// An open qcow2 image: what it is, its disk, and what can be done with it.
+#pragma once
+
+#include "bitmaps.h"
+#include "device.h"
+#include "metadata.h"
+#include "snapshots.h"
+
+#include <disktool/format.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace disktool::qcow2 {
+
+class Image final : public disktool::Image {
+  public:
+    /// Throws what Metadata, read_snapshots, read_bitmaps and the opener throw.
+    explicit Image(std::unique_ptr<ImageOpener> opener);
+    ~Image() override;
+
+    const ImageInfo& info() const override { return info_; }
+    BlockDevice& device() override;
+    std::optional<Refusal> refusal(Capability capability) const override;
+    void plan_resize(Plan& plan, const ResizeRequest& request) override;
+    CompactEstimate plan_compact(Plan& plan, const ExtentSet& discardable) override;
+    CompactEstimate estimate_compact(const ExtentSet& discardable) override;
+    void plan_mend(Plan& plan) override;
+    CheckReport check() override;
+
+    // For the steps of this plugin.
+    ImageOpener& opener() { return *opener_; }
+    File& file() { return file_; }
+    Metadata& metadata() { return metadata_; }
+    const SnapshotTable& snapshots() const { return snapshots_; }
+    const std::vector<Bitmap>& bitmaps() const { return bitmaps_; }
+    disktool::Image* backing() { return backing_.get(); } ///< null: none
+
+  private:
+    void fill_info();
+    void require(Capability capability) const;
+
+    std::unique_ptr<ImageOpener> opener_;
+    File& file_;
+    Metadata metadata_;
+    SnapshotTable snapshots_;
+    std::vector<Bitmap> bitmaps_;
+    std::unique_ptr<File> data_file_;          ///< null: the data lies in file_
+    std::unique_ptr<disktool::Image> backing_; ///< null: none
+    std::unique_ptr<Device> device_;           ///< made when first asked for
+    ImageInfo info_;
+};
+
+} // namespace disktool::qcow2
