@@ -93,6 +93,34 @@ void Run::finish() {
     }
 }
 
+void warn_of(Run& run, const ImageInfo& image, const DiskSurvey& survey) {
+    if (image.corrupt) {
+        run.warn(
+            fmt::format("{} is marked corrupt: the figures cannot be relied on; see what qemu-img check finds",
+                        image.path));
+    }
+    if (image.dirty) {
+        run.warn(
+            fmt::format("{} is marked dirty: it was not closed in order, so its reference counts may be off; "
+                        "qemu-img check -r all mends them",
+                        image.path));
+    }
+    if (survey.blank()) {
+        run.warn("No partitions found");
+    }
+    for (const std::string& warning : survey.table.warnings) {
+        run.warn(warning);
+    }
+    if (survey.dirty()) {
+        run.warn("Filesystem is dirty. The estimates may be inaccurate");
+    }
+    for (const Content& content : survey.contents) {
+        if (content.problem) {
+            run.warn(content.problem->sentence);
+        }
+    }
+}
+
 void print_plan(Run& run, const Plan& plan) {
     run.json()["dry_run"] = true;
     run.json()["plan"] = plan_json(plan);

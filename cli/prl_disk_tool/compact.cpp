@@ -75,20 +75,7 @@ void run_compact_info(Run& run) {
             line("Can be freed:", info.estimate->reclaimable / block);
         }
     }
-    if (info.survey.blank()) {
-        run.warn("No partitions found");
-    }
-    if (info.dirty) {
-        run.warn("Filesystem is dirty. The estimates may be inaccurate");
-    }
-    for (const Content& content : info.survey.contents) {
-        if (content.problem) {
-            run.warn(content.problem->sentence);
-        }
-    }
-    if (std::optional<Refusal> refusal = session.image().refusal(Capability::compact)) {
-        run.warn(refusal->sentence);
-    }
+    warn_of(run, session.image().info(), info.survey);
 }
 
 } // namespace disktool::cli

@@ -64,9 +64,7 @@ void run_resize_info(Run& run) {
         fmt::print("\tMinimum without resizing the last partition:\t{:>15}\n",
                    amount(info.minimum_without_last));
     }
-    if (info.survey.blank() || info.survey.contents.empty()) {
-        run.warn("No partitions found");
-    } else if (info.last_is_fixed) {
+    if (!info.survey.blank() && info.last_is_fixed) {
         if (const Content* last = info.survey.last();
             last->problem && last->problem->code == ErrorCode::unsupported) {
             run.warn("Unsupported partition");
@@ -75,17 +73,7 @@ void run_resize_info(Run& run) {
             "    Warning! The last partition cannot be resized because its file system is either not supported "
             "or damaged.");
     }
-    if (info.dirty) {
-        run.warn("Filesystem is dirty. The estimates may be inaccurate");
-    }
-    for (const std::string& warning : info.survey.table.warnings) {
-        run.warn(warning);
-    }
-    for (const Content& content : info.survey.contents) {
-        if (content.problem) {
-            run.warn(content.problem->sentence);
-        }
-    }
+    warn_of(run, session.image().info(), info.survey);
 }
 
 } // namespace disktool::cli

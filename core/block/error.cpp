@@ -12,6 +12,8 @@ ErrorCode code_of(int error_number) {
     switch (error_number) {
     case ENOENT:
     case EACCES:
+    case EPERM:
+    case EROFS:
     case ENOTDIR:
     case EISDIR:
     case ELOOP:

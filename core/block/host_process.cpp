@@ -75,7 +75,7 @@ class Stream {
     std::string text_;
 };
 
-class HostProcess : public Process {
+class HostProcess final : public Process {
   public:
     explicit HostProcess(const Command& command)
         : command_(command), started_(Clock::now()), child_(launch(command)),

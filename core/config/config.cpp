@@ -15,8 +15,8 @@ namespace disktool {
 namespace {
 
 constexpr std::size_t largest_file = 1 * MiB;
-constexpr std::uint64_t longest_wait = 365 * 24 * 3600; ///< seconds
-constexpr std::uint64_t largest_memory = 1 << 20;       ///< MiB
+constexpr std::uint64_t longest_wait = 365ull * 24 * 3600; ///< seconds
+constexpr std::uint64_t largest_memory = 1 << 20;          ///< MiB
 
 std::vector<std::string> folders(const YamlValue& list) {
     std::vector<std::string> paths;

@@ -12,8 +12,8 @@
 
 namespace disktool {
 
-YamlValue::YamlValue(YAML::Node node, std::string file, std::string name)
-    : node_(std::move(node)), file_(std::move(file)), name_(std::move(name)) {}
+YamlValue::YamlValue(const YAML::Node& node, std::string file, std::string name)
+    : node_(node), file_(std::move(file)), name_(std::move(name)) {}
 
 YamlValue YamlValue::parse(const std::string& text, const std::string& file) {
     try {
@@ -89,8 +89,8 @@ std::vector<YamlValue> YamlValue::items() const {
         fail(fmt::format("{} must be a list", name_));
     }
     std::vector<YamlValue> values;
-    for (const auto& item : node_) {
-        values.push_back(YamlValue(item, file_, fmt::format("an entry of {}", name_)));
+    for (std::size_t i = 0; i < node_.size(); ++i) {
+        values.push_back(YamlValue(node_[i], file_, fmt::format("an entry of {}", name_)));
     }
     return values;
 }

@@ -33,7 +33,7 @@ class YamlValue {
     [[noreturn]] void fail(const std::string& complaint) const;
 
   private:
-    YamlValue(YAML::Node node, std::string file, std::string name);
+    YamlValue(const YAML::Node& node, std::string file, std::string name);
     YAML::Node node_;
     std::string file_;
     std::string name_;

@@ -25,10 +25,13 @@ class DISKTOOL_API NbdDevice : public BlockDevice {
   public:
     struct Options {
         bool writable = false;
-        bool discard = true;        ///< discards reach the image (--discard=unmap)
-        std::string cache = "none"; ///< falls back to writeback where the host file system has no O_DIRECT
-        CancelToken* cancel = nullptr;
+        bool discard = true;           ///< discards reach the image (--discard=unmap)
+        std::string cache = "none";    ///< falls back to writeback where the host file system has no O_DIRECT
+        CancelToken* cancel = nullptr; ///< looked at while it opens; later that is the step's affair
     };
+    /// Throws locked (with the holder), program_missing (with the package), interrupted, or failure with
+    /// qemu-nbd's words. extents() cannot tell recorded zeros from what is stored nowhere: both are
+    /// `unallocated`, as NBD's base:allocation has it.
     static std::unique_ptr<NbdDevice> open(Doors doors, const std::string& path, const std::string& format,
                                            const Options& options);
     /// Flushes, disconnects, waits for the server's end. Throws when it failed.

@@ -58,6 +58,11 @@ std::optional<std::string> why_not_a_file(FileDoor& files, const std::string& pa
     return std::nullopt;
 }
 
+std::string path_beside(const std::string& image_path, const std::string& stored_name) {
+    return stored_name.starts_with('/') ? stored_name
+                                        : fmt::format("{}/{}", directory_of(image_path), stored_name);
+}
+
 BackingGate::BackingGate(FileDoor& files, std::string own_folder, const std::vector<std::string>& allowed)
     : files_(files), own_folder_(std::move(own_folder)) {
     for (const std::string& folder : allowed) {
@@ -84,8 +89,7 @@ std::string BackingGate::admit(const std::string& stored_name, const std::string
                         claim, named_by),
             Reason::backing_protocol);
     }
-    const std::string joined =
-        stored_name.starts_with('/') ? stored_name : fmt::format("{}/{}", directory_of(named_by), stored_name);
+    const std::string joined = path_beside(named_by, stored_name);
     if (!files_.status(joined)) {
         throw Error(
             ErrorCode::not_found,
@@ -94,7 +98,7 @@ std::string BackingGate::admit(const std::string& stored_name, const std::string
                         claim, printable(joined), named_by),
             Reason::backing_missing);
     }
-    const std::string real = files_.real_path(joined);
+    std::string real = files_.real_path(joined);
     if (!allows(real)) {
         throw Error(
             ErrorCode::unsupported,

@@ -31,6 +31,9 @@ class BackingGate {
     std::vector<std::string> allowed_; ///< real paths
 };
 
+/// The path that an image at `image_path` means by a name: relative ones count from the image's folder.
+std::string path_beside(const std::string& image_path, const std::string& stored_name);
+
 /// Why `path` cannot be an image file: missing, a directory, ... (follows links). None: it is a regular file.
 std::optional<std::string> why_not_a_file(FileDoor& files, const std::string& path);
 

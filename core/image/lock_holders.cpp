@@ -55,11 +55,12 @@ std::vector<HeldLock> locks_of(FileDoor& files, const std::string& fdinfo) {
 bool holds(FileDoor& files, const std::string& process, const FileStatus& file, const LockFilter& matters) {
     for (const std::string& descriptor : files.list(process + "/fd")) {
         try {
-            const std::optional<FileStatus> open = files.status(process + "/fd/" + descriptor);
+            const std::optional<FileStatus> open = files.status(fmt::format("{}/fd/{}", process, descriptor));
             if (!open || !open->same_file(file)) {
                 continue;
             }
-            const std::vector<HeldLock> locks = locks_of(files, process + "/fdinfo/" + descriptor);
+            const std::vector<HeldLock> locks =
+                locks_of(files, fmt::format("{}/fdinfo/{}", process, descriptor));
             if (std::any_of(locks.begin(), locks.end(), matters)) {
                 return true;
             }

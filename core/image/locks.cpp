@@ -63,9 +63,9 @@ bool marks_a_writer(const HeldLock& lock) {
     });
 }
 
-[[noreturn]] void throw_locked(File& file, const std::vector<LockHolder>& holders) {
+[[noreturn]] void throw_locked(const std::string& name, const std::vector<LockHolder>& holders) {
     throw Error(ErrorCode::locked,
-                fmt::format("The specified disk image \"{}\" is locked by another process: {}", file.path(),
+                fmt::format("The specified disk image \"{}\" is locked by another process: {}", name,
                             holders_text(holders)),
                 Reason::image_in_use);
 }
@@ -84,16 +84,17 @@ bool ImageLock::try_take() {
     return true;
 }
 
-ImageLock::ImageLock(File& file, Access access, Wait wait, CancelToken* cancel) : file_(file), access_(access) {
+ImageLock::ImageLock(File& file, Access access, Wait wait, CancelToken* cancel, const std::string& shown)
+    : file_(file), access_(access) {
     const auto start = std::chrono::steady_clock::now();
     while (!try_take()) {
         const bool for_ever = wait && wait->count() == 0;
         if (!wait || (!for_ever && std::chrono::steady_clock::now() - start >= *wait)) {
-            throw_locked(file_, access_ == Access::write
-                                    ? lock_holders(file_.status())
-                                    : lock_holders(file_.status(), [](const HeldLock& lock) {
-                                          return lock.whole_file && lock.exclusive;
-                                      }));
+            throw_locked(shown.empty() ? file_.path() : shown,
+                         access_ == Access::write ? lock_holders(file_.status())
+                                                  : lock_holders(file_.status(), [](const HeldLock& lock) {
+                                                        return lock.whole_file && lock.exclusive;
+                                                    }));
         }
         if (cancel != nullptr) {
             cancel->check();

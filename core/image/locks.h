@@ -39,7 +39,8 @@ class DISKTOOL_API ImageLock {
     /// specified disk image "PATH" is locked by another process: pid 1 (x)" when the wait is over.
     /// Access::read: flock shared (a conflict throws as above); QEMU's bytes as a reader: where a writer (a
     /// running VM) holds them, nothing is thrown, but writer_present() is true.
-    ImageLock(File& file, Access access, Wait wait, CancelToken* cancel);
+    /// `shown`: the file's name in messages, as the user typed it; empty: its path.
+    ImageLock(File& file, Access access, Wait wait, CancelToken* cancel, const std::string& shown = {});
     ImageLock(const ImageLock&) = delete;
     ImageLock& operator=(const ImageLock&) = delete;
     ~ImageLock();

@@ -43,13 +43,14 @@ void VisitedFiles::add(File& file) {
 
 Session::Opener::Opener(Session& session)
     : session_(session), access_(session.access_), visited_(std::make_shared<VisitedFiles>()),
-      file_(*session.file_) {
+      file_(*session.file_), name_(session.given_path_) {
     visited_->add(file_);
 }
 
-Session::Opener::Opener(Session& session, std::shared_ptr<VisitedFiles> visited, std::unique_ptr<File> file)
+Session::Opener::Opener(Session& session, std::shared_ptr<VisitedFiles> visited, std::unique_ptr<File> file,
+                        std::string name)
     : session_(session), access_(Access::read), visited_(std::move(visited)), own_file_(std::move(file)),
-      file_(*own_file_) {
+      file_(*own_file_), name_(std::move(name)) {
     visited_->add(file_); // before the lock: a loop would wait for itself
     own_lock_ =
         std::make_unique<ImageLock>(file_, Access::read, session.options_.wait, session.options_.cancel);
@@ -72,7 +73,23 @@ Session::Opener::Opener(Session& session, std::shared_ptr<VisitedFiles> visited,
 std::string Session::Opener::admit(const std::string& stored_name, const std::string& role) const {
     const BackingGate gate(session_.doors_.files, directory_of(session_.path_),
                            session_.options_.allow_backing);
-    return gate.admit(stored_name, file_.path(), role);
+    std::string path = gate.admit(stored_name, file_.path(), role);
+    refuse_ambiguous_name(stored_name, path);
+    return path;
+}
+
+void Session::Opener::refuse_ambiguous_name(const std::string& stored_name, const std::string& admitted) const {
+    // QEMU looks beside the link by which it was given the image, we beside the image. Where these are two
+    // files, the guest may see another disk than we do.
+    const std::string beside_link = path_beside(name_, stored_name);
+    const std::optional<FileStatus> other = session_.doors_.files.status(beside_link);
+    if (other && !other->same_file(session_.doors_.files.status(admitted).value())) {
+        throw Error(
+            ErrorCode::unsupported,
+            fmt::format("{} is a link to {}, and beside both lies a file that the image may mean as its "
+                        "backing or data file: {} and {}. Give the image by its own name",
+                        name_, file_.path(), beside_link, admitted));
+    }
 }
 
 FormatPlugin& Session::Opener::backing_plugin(File& backing, const std::string& format) {
@@ -94,8 +111,9 @@ FormatPlugin& Session::Opener::backing_plugin(File& backing, const std::string& 
 std::unique_ptr<Image> Session::Opener::open_backing(const std::string& stored_name,
                                                      const std::string& format) {
     const std::string path = admit(stored_name, "backing file");
-    std::unique_ptr<Opener> opener(
-        new Opener(session_, visited_, session_.doors_.files.open(path, {.follow_links = false})));
+    std::unique_ptr<Opener> opener(new Opener(session_, visited_,
+                                              session_.doors_.files.open(path, {.follow_links = false}),
+                                              path_beside(file_.path(), stored_name)));
     FormatPlugin& plugin = backing_plugin(opener->file(), format);
     return plugin.open(std::move(opener));
 }

@@ -33,8 +33,11 @@ class Session::Opener final : public ImageOpener {
     std::unique_ptr<File> open_data_file(const std::string& stored_name) override;
 
   private:
-    Opener(Session& session, std::shared_ptr<VisitedFiles> visited, std::unique_ptr<File> file);
+    /// For a backing image: `name` is how the image above it reaches it.
+    Opener(Session& session, std::shared_ptr<VisitedFiles> visited, std::unique_ptr<File> file,
+           std::string name);
     std::string admit(const std::string& stored_name, const std::string& role) const;
+    void refuse_ambiguous_name(const std::string& stored_name, const std::string& admitted) const;
     FormatPlugin& backing_plugin(File& backing, const std::string& format);
 
     Session& session_;
@@ -43,6 +46,7 @@ class Session::Opener final : public ImageOpener {
     std::unique_ptr<File> own_file_;        ///< of a backing image; before its lock, which refers to it
     std::unique_ptr<ImageLock> own_lock_;
     File& file_;
+    std::string name_; ///< of the file as it was named, perhaps by a link
 };
 
 /// The start of the file, by which a format is recognised: up to 4 KiB.

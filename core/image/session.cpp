@@ -39,7 +39,7 @@ LockedFile open_locked(FileDoor& files, const std::string& path, const OpenOptio
         require_image_file(files, path);
         std::unique_ptr<File> file = files.open(
             files.real_path(path), {.write = options.access == Access::write, .follow_links = false});
-        auto lock = std::make_unique<ImageLock>(*file, options.access, options.wait, options.cancel);
+        auto lock = std::make_unique<ImageLock>(*file, options.access, options.wait, options.cancel, path);
         const std::optional<FileStatus> named = files.status(path);
         if (named && named->same_file(file->status())) {
             return {std::move(file), std::move(lock)};

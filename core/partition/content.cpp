@@ -25,7 +25,7 @@ using Probe = std::unique_ptr<std::remove_pointer_t<blkid_probe>, decltype(&blki
 // (md 0.90 and 1.0, DDF, Intel's RAID) lies in the last 128 KiB, ZFS labels in the last 512 KiB.
 constexpr std::uint64_t head_length = 2 * MiB + 64 * KiB;
 constexpr std::uint64_t tail_length = MiB;
-constexpr std::uint64_t mft_length = 4 * 4 * KiB; // up to its record 3, the volume's; a record has 1 or 4 KiB
+constexpr std::uint64_t mft_length = 16 * KiB; // four records, the last is the volume's; one has 1 or 4 KiB
 
 /// libblkid takes an NTFS for one only when it sees the start of its master file table, which Windows
 /// puts at 3 GiB. Boot sector: sector size at 11, sectors per cluster at 13 (or, from 0x80 on, a negative power

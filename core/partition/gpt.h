@@ -6,6 +6,7 @@
 // checksums (CRC-32) of itself and of the array.
 #pragma once
 
+#include <disktool/api.h>
 #include <disktool/block_device.h>
 #include <disktool/range.h>
 
@@ -71,9 +72,9 @@ struct Gpt {
 Gpt find_gpt(BlockDevice& disk, std::uint64_t protective_end);
 
 /// Computes both checksums of a header anew. `entries` without the filling.
-void seal_gpt_header(std::span<std::byte> header, std::span<const std::byte> entries);
+DISKTOOL_API void seal_gpt_header(std::span<std::byte> header, std::span<const std::byte> entries);
 
 /// Length of the entry array in bytes, as the header says.
-std::size_t gpt_entries_length(std::span<const std::byte> header);
+DISKTOOL_API std::size_t gpt_entries_length(std::span<const std::byte> header);
 
 } // namespace disktool

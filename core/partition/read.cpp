@@ -60,10 +60,9 @@ void check_places(const BlockDevice& disk, const PartitionTable& table) {
         if (!partition.logical) {
             outer.push_back(&partition);
         }
-        if (partition.extended) {
-            continue;
+        if (!partition.extended) {
+            content.push_back(&partition);
         }
-        content.push_back(&partition);
     }
     check_overlap(disk, std::move(outer));
     check_overlap(disk, content);

@@ -27,7 +27,7 @@ PluginKind kind(const YamlValue& value) {
 }
 
 std::string plugin_name(const YamlValue& value) {
-    const std::string text = value.text();
+    std::string text = value.text();
     if (text.empty() || text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") != std::string::npos) {
         value.fail(fmt::format("name must be of small letters, digits and \"-\", not \"{}\"", text));
     }

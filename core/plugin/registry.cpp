@@ -20,7 +20,7 @@ namespace {
 
 bool matches(const Magic& magic, std::span<const std::byte> head) {
     return magic.offset <= head.size() && magic.bytes.size() <= head.size() - magic.offset &&
-           std::equal(magic.bytes.begin(), magic.bytes.end(), head.begin() + magic.offset);
+           std::ranges::equal(magic.bytes, head.subspan(magic.offset, magic.bytes.size()));
 }
 
 bool matches(const Magic& magic, BlockDevice& device) {

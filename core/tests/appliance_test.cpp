@@ -11,6 +11,7 @@
 #include <disktool/log.h>
 #include <disktool/size.h>
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -50,53 +51,62 @@ std::uint64_t number_in(const std::string& text, const std::string& label) {
     return std::stoull(match[1]);
 }
 
-/// A disk of three partitions: ext4 with a file kept and a file deleted, swap, and nothing known. The ext4 has
-/// a journal to replay.
+enum class Layout { partitions, whole_disk };
+
+/// An ext4 with a file kept and a file deleted; on the whole disk, or the first of three partitions: then with
+/// a journal to replay, beside swap and nothing known.
 class Disk {
   public:
-    Disk() {
-        std::filesystem::create_directory(folder_ / "files");
-        run_tool({"sh", "-c", "cd \"$0\" && head -c 8M /dev/urandom >kept && head -c 32M /dev/urandom >deleted",
-                  folder_ / "files"});
-        run_tool({"truncate", "-s", "128M", raw_});
-        run_tool({"sh", "-c",
-                  "printf 'label: gpt\nstart=1MiB, size=96MiB\nstart=97MiB, size=16MiB, type=S\nsize=8MiB\n' | "
-                  "sfdisk -q \"$0\"",
-                  raw_});
-        run_tool({"truncate", "-s", std::to_string(ext4_size), ext4_});
-        run_tool({"mke2fs", "-q", "-t", "ext4", "-b", "4096", "-L", "data", "-U", uuid, "-d", folder_ / "files",
-                  ext4_});
-        run_tool({"debugfs", "-w", "-R", "rm deleted", ext4_});
-        const std::string header = run_tool({"dumpe2fs", "-h", ext4_});
-        free = number_in(header, "Free blocks") * 4096;
-        minimum = number_in(run_tool({"resize2fs", "-P", ext4_}), "minimum size of the filesystem") * 4096;
-        run_tool({"debugfs", "-w", "-R", "feature needs_recovery", ext4_});
-        run_tool({"truncate", "-s", "16M", swap_});
-        run_tool({"mkswap", "-q", "-L", "more", swap_});
-        for (const auto& [part, megabyte] : {std::pair{ext4_, "1"}, {swap_, "97"}})
-            run_tool({"dd", "status=none", "bs=1M", "conv=notrunc,sparse", "if=" + part, "of=" + raw_,
-                      std::string("seek=") + megabyte});
-        run_tool({"qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw_, image});
+    explicit Disk(Layout layout) {
+        make_ext4(layout == Layout::partitions ? ext4_size : 20 * GiB);
+        if (layout == Layout::partitions)
+            make_partitions();
+        run_tool({"qemu-img", "convert", "-f", "raw", "-O", "qcow2",
+                  layout == Layout::partitions ? raw_ : ext4_, image});
     }
 
-    /// The file that was kept is as it was, and e2fsck finds nothing wrong.
+    /// Of an ext4 on the whole disk: the file that was kept is as it was, and e2fsck finds nothing wrong.
     void check_files() const {
         run_tool({"qemu-img", "check", "-q", image});
         run_tool({"qemu-img", "convert", "-f", "qcow2", "-O", "raw", image, raw_});
-        run_tool({"dd", "status=none", "bs=1M", "skip=1", "count=96", "if=" + raw_, "of=" + ext4_});
-        run_tool({"e2fsck", "-fn", ext4_});
-        run_tool({"debugfs", "-R", "dump kept " + (folder_ / "now"), ext4_});
+        run_tool({"e2fsck", "-fn", raw_});
+        run_tool({"debugfs", "-R", "dump kept " + (folder_ / "now"), raw_});
         run_tool({"cmp", folder_ / "now", folder_ / "files/kept"});
     }
     std::uint64_t allocated() const { return real_doors().files.status(image)->allocated; }
 
   private:
+    void make_ext4(std::uint64_t size) {
+        std::filesystem::create_directory(folder_ / "files");
+        run_tool({"sh", "-c", "cd \"$0\" && head -c 8M /dev/urandom >kept && head -c 32M /dev/urandom >deleted",
+                  folder_ / "files"});
+        run_tool({"truncate", "-s", std::to_string(size), ext4_});
+        run_tool({"mke2fs", "-q", "-t", "ext4", "-b", "4096", "-L", "data", "-U", uuid, "-d", folder_ / "files",
+                  ext4_});
+        run_tool({"debugfs", "-w", "-R", "rm deleted", ext4_});
+        free = number_in(run_tool({"dumpe2fs", "-h", ext4_}), "Free blocks") * 4096;
+        minimum = number_in(run_tool({"resize2fs", "-P", ext4_}), "minimum size of the filesystem") * 4096;
+    }
+    void make_partitions() {
+        run_tool({"truncate", "-s", "128M", raw_});
+        run_tool({"sh", "-c",
+                  "printf 'label: gpt\nstart=1MiB, size=96MiB\nstart=97MiB, size=16MiB, type=S\nsize=8MiB\n' | "
+                  "sfdisk -q \"$0\"",
+                  raw_});
+        run_tool({"debugfs", "-w", "-R", "feature needs_recovery", ext4_});
+        run_tool({"truncate", "-s", "16M", swap_});
+        run_tool({"mkswap", "-q", "-L", "more", swap_});
+        for (const auto& [part, megabyte] : {std::pair{ext4_, 1}, {swap_, 97}})
+            run_tool({"dd", "status=none", "bs=1M", "conv=notrunc,sparse", "if=" + part, "of=" + raw_,
+                      fmt::format("seek={}", megabyte)});
+    }
+
     test::TemporaryFolder folder_;
     const std::string raw_ = folder_ / "disk.raw";
     const std::string ext4_ = folder_ / "ext4.raw";
     const std::string swap_ = folder_ / "swap.raw";
 
-  public:
+  public:                                                // made before the constructor's body, filled in by it
     const std::string image = folder_ / "di,sk:1.qcow2"; ///< characters that mean something to QEMU
     std::uint64_t free = 0;                              ///< bytes of the ext4
     std::uint64_t minimum = 0;                           ///< bytes of the ext4
@@ -114,7 +124,7 @@ class ApplianceTest : public testing::Test {
 
     static std::unique_ptr<Appliance> make() { return load_appliance(ApplianceConfig{}); }
 
-    Disk disk_;
+    Disk disk_{Layout::partitions};
     std::vector<std::string> warnings_;
 };
 
@@ -162,6 +172,7 @@ TEST_F(ApplianceTest, TellsOfADiskAndChangesNothing) {
     EXPECT_THAT(swap.what(), HasSubstr("/dev/sda2"));
     EXPECT_THAT(swap.what(), HasSubstr("swap space"));
     EXPECT_EQ(error_of([&] { appliance->usage("/dev/sda3"); }).code(), ErrorCode::failure);
+    EXPECT_EQ(error_of([&] { appliance->trim("/dev/sda2"); }).code(), ErrorCode::failure);
 
     // A ctrl-C in the middle of an operation.
     const std::jthread user([&] {
@@ -179,15 +190,18 @@ TEST_F(ApplianceTest, TellsOfADiskAndChangesNothing) {
     EXPECT_TRUE(test::read_file(disk_.image) == before);
 }
 
-TEST_F(ApplianceTest, TrimsAFilesystem) {
-    const std::uint64_t before = disk_.allocated();
-    const auto appliance = make();
-    appliance->launch({disk_.image, "qcow2", false}, nullptr);
-    appliance->trim("/dev/sda1");
-    EXPECT_EQ(error_of([&] { appliance->trim("/dev/sda2"); }).code(), ErrorCode::failure);
+TEST(Appliance, TrimsAFilesystemOnTheWholeDisk) {
+    const Disk disk(Layout::whole_disk);
+    const std::uint64_t before = disk.allocated();
+    const auto appliance = load_appliance(ApplianceConfig{});
+    appliance->launch({disk.image, "qcow2", false}, nullptr);
+    EXPECT_EQ(appliance->table_type(), std::nullopt);
+    EXPECT_TRUE(appliance->partitions().empty());
+    appliance->trim("/dev/sda");
     appliance->shut_down();
-    EXPECT_LT(disk_.allocated() + 31 * MiB, before);
-    disk_.check_files();
+    // QEMU makes an L2 table (64 KiB) for each 512 MiB of the disk that is discarded.
+    EXPECT_LT(disk.allocated() + 32 * MiB, before + 40 * 64 * KiB + MiB);
+    disk.check_files();
 }
 
 TEST_F(ApplianceTest, StopsBootingWhenCancelledAndComplainsOfKvmOnce) {
@@ -229,6 +243,17 @@ TEST_F(ApplianceTest, SaysWhoHoldsTheLock) {
     EXPECT_THAT(error.what(), HasSubstr(disk_.image));
     EXPECT_THAT(error.what(), HasSubstr("(qemu-nbd)"));
     EXPECT_THAT(warnings_, testing::IsEmpty()); // KVM is not to blame
+}
+
+TEST_F(ApplianceTest, SaysThatTheImageIsNone) {
+    test::write_file(disk_.image, "no image");
+    for (const bool read_only : {true, false}) {
+        const Error error = error_of([&] { make()->launch({disk_.image, "qcow2", read_only}, nullptr); });
+        EXPECT_EQ(error.code(), ErrorCode::failure);
+        EXPECT_EQ(error.what(),
+                  fmt::format("The appliance cannot open {}: Image is not in qcow2 format", disk_.image));
+    }
+    EXPECT_THAT(warnings_, testing::IsEmpty());
 }
 
 TEST_F(ApplianceTest, NamesAMissingEmulator) {

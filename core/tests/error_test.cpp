@@ -18,11 +18,11 @@ namespace disktool {
 namespace {
 
 TEST(SystemError, CodeFollowsErrno) {
-    for (const int number : {ENOENT, EACCES, ENOTDIR, EISDIR, ELOOP})
+    for (const int number : {ENOENT, EACCES, EPERM, EROFS, ENOTDIR, EISDIR, ELOOP})
         EXPECT_EQ(SystemError("Cannot open", "/x", number).code(), ErrorCode::not_found) << number;
     for (const int number : {ENOSPC, EDQUOT})
         EXPECT_EQ(SystemError("Cannot write", "/x", number).code(), ErrorCode::no_space) << number;
-    for (const int number : {EIO, EPERM, EROFS})
+    for (const int number : {EIO, EINVAL, EBADF})
         EXPECT_EQ(SystemError("Cannot write", "/x", number).code(), ErrorCode::failure) << number;
     const SystemError error("Cannot open", "/x/disk", ENOENT);
     EXPECT_STREQ(error.what(), "Cannot open /x/disk: No such file or directory");

@@ -272,7 +272,7 @@ TEST_F(JobTest, WithoutARecordNothingIsChanged) {
     test::RecordingDoor door(std::filesystem::canonical(folder_.path()));
     const std::unique_ptr<Session> session = open(door);
     door.fail_change(1, EROFS);
-    EXPECT_THAT(sentence(ErrorCode::failure, [&] { run(*session, {}); }),
+    EXPECT_THAT(sentence(ErrorCode::not_found, [&] { run(*session, {}); }),
                 AllOf(HasSubstr("cannot be written"), HasSubstr("nothing was changed"), HasSubstr(record_),
                       HasSubstr("Read-only file system")));
     EXPECT_EQ(letters(), "....");

@@ -223,6 +223,21 @@ TEST_F(SessionTest, EachLevelNamesFilesRelativeToItsOwnFolder) {
                 HasSubstr("/templates/middle names \"/etc/passwd\""));
 }
 
+TEST_F(SessionTest, ALinkThatMakesTheBackingFileAmbiguous) {
+    write("base", "abc");
+    const std::string link = folder_ / "link";
+    std::filesystem::create_symlink(image("top", "base", "raw"), link);
+    EXPECT_EQ(chain_of(link).size(), 2u);
+    std::filesystem::create_symlink(path("base"), folder_ / "base"); // the same file by either way
+    EXPECT_EQ(chain_of(link).size(), 2u);
+    std::filesystem::remove(folder_ / "base");
+    test::write_file(folder_ / "base", "another");
+    EXPECT_THAT(
+        refusal(ErrorCode::unsupported, Reason::none, link),
+        AllOf(HasSubstr(link + " is a link to " + path("top")), HasSubstr("Give the image by its own name")));
+    EXPECT_EQ(chain_of(path("top")).size(), 2u);
+}
+
 TEST_F(SessionTest, AMissingBackingFileIsNamed) {
     EXPECT_THAT(refusal(ErrorCode::not_found, Reason::backing_missing, image("top", "gone")),
                 AllOf(HasSubstr(path("top") + " names \"gone\" as its backing file"), HasSubstr(path("gone"))));

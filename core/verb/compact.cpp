@@ -3,6 +3,7 @@
 
 #include "verb/appliance_trim.h"
 #include "verb/discardable.h"
+#include "verb/refusal.h"
 
 #include <disktool/error.h>
 #include <disktool/size.h>
@@ -15,13 +16,6 @@
 namespace disktool {
 
 namespace {
-
-void refuse_if_impossible(const Image& image) {
-    if (std::optional<Refusal> refusal = image.refusal(Capability::compact)) {
-        bool damaged = refusal->reason == Reason::image_dirty || refusal->reason == Reason::image_corrupt;
-        throw Error(damaged ? ErrorCode::damaged : ErrorCode::unsupported, refusal->sentence, refusal->reason);
-    }
-}
 
 /// A disk of which nothing is understood is not called compacted.
 void refuse_if_nothing_known(const DiskSurvey& survey, const std::string& path) {
@@ -81,7 +75,7 @@ CompactPlan plan_compact(VerbContext& context) {
     Session& session = context.session;
     Image& image = session.image();
     CompactPlan result{Plan("compact", session.path()), {}, image.info().allocated};
-    refuse_if_impossible(image);
+    require(image, Capability::compact);
     if (context.engine == Engine::appliance) {
         result.plan.note("the appliance does the work, as --engine asks");
         result.plan.add(make_appliance_trim(session, {}));

@@ -36,18 +36,12 @@ DiskSurvey survey_as_asked(VerbContext& context, SurveyOptions options) {
     return survey;
 }
 
-bool any_dirty(const DiskSurvey& survey) {
-    return std::any_of(survey.contents.begin(), survey.contents.end(),
-                       [](const Content& content) { return !content.state.clean(); });
-}
-
 } // namespace
 
 ResizeInfo resize_info(VerbContext& context) {
     ResizeInfo info;
     info.survey = survey_as_asked(context, {.minimum_sizes = true});
     info.size = context.session.image().info().virtual_size;
-    info.dirty = any_dirty(info.survey);
     const Content* last = info.survey.last();
     if (last == nullptr) {
         info.minimum = info.minimum_without_last = info.size;
@@ -80,7 +74,6 @@ CompactInfo compact_info(VerbContext& context) {
     info.size = image.info().virtual_size;
     info.allocated = image.info().allocated;
     info.used = info.size;
-    info.dirty = any_dirty(info.survey);
     for (const Content& content : info.survey.contents) {
         if (content.usage) {
             info.used -= std::min(info.used, content.usage->free);

@@ -25,7 +25,6 @@ struct ResizeInfo {
     std::string minimum_without_last_because;
     /// The last partition's file system has no usable minimum, so that `minimum` is the other one.
     bool last_is_fixed = false;
-    bool dirty = false; ///< a file system is not clean: figures may be off
 };
 
 DISKTOOL_API ResizeInfo resize_info(VerbContext& context);
@@ -38,7 +37,6 @@ struct CompactInfo {
     std::uint64_t used = 0;                  ///< bytes: the size less what file systems say is free
     std::optional<CompactEstimate> estimate; ///< native only: what a compact would give back
     std::uint64_t discardable_gaps = 0;      ///< bytes outside partitions that count
-    bool dirty = false;
 };
 
 DISKTOOL_API CompactInfo compact_info(VerbContext& context);

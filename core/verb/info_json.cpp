@@ -126,7 +126,7 @@ Json resize_info_json(const ResizeInfo& info) {
             {"minimum_without_resizing_last_partition", info.minimum_without_last},
             {"minimum_without_resizing_last_partition_because", info.minimum_without_last_because},
             {"last_partition_is_fixed", info.last_is_fixed},
-            {"dirty", info.dirty}};
+            {"dirty", info.survey.dirty()}};
 }
 
 Json estimate_json(const CompactEstimate& estimate) {
@@ -142,7 +142,7 @@ Json compact_info_json(const CompactInfo& info) {
                  {"allocated", info.allocated},
                  {"used", info.used},
                  {"outside_partitions", info.discardable_gaps},
-                 {"dirty", info.dirty}};
+                 {"dirty", info.survey.dirty()}};
     if (info.estimate) {
         json["estimate"] = estimate_json(*info.estimate);
     }

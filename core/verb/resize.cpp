@@ -2,6 +2,7 @@
 #include "verb/resize.h"
 
 #include "partition/table.h"
+#include "verb/refusal.h"
 
 #include <disktool/error.h>
 #include <disktool/size.h>
@@ -44,18 +45,17 @@ ResizePlan plan_resize(VerbContext& context, std::uint64_t new_size) {
     Image& image = session.image();
     std::uint64_t old_size = image.info().virtual_size;
     ResizePlan result{Plan("resize", session.path()), old_size, new_size};
-    // Asked first also when there is nothing to do, so that scripts hear of snapshots at once, as with the
-    // original.
-    if (std::optional<Refusal> refusal =
-            image.refusal(new_size < old_size ? Capability::shrink : Capability::grow)) {
-        ErrorCode code = refusal->reason == Reason::image_dirty || refusal->reason == Reason::image_corrupt
-                             ? ErrorCode::damaged
-                             : ErrorCode::unsupported;
-        if (refusal->reason == Reason::capability_missing && new_size < old_size) {
-            code = ErrorCode::size_impossible;
-        }
-        throw Error(code, refusal->sentence, refusal->reason);
+    if (new_size < old_size) {
+        // Cutting a disk needs to know what lies at its end; that comes with the resizing of partitions.
+        throw Error(
+            ErrorCode::size_impossible,
+            fmt::format("{}: {} is smaller than the disk, which has {}; this version only makes disks bigger. "
+                        "\"compact\" gives unused space back to the host without changing the size",
+                        session.path(), exact_size_text(new_size), exact_size_text(old_size)),
+            Reason::would_shrink);
     }
+    // Asked also when there is nothing to do, so that scripts hear of snapshots at once, as with the original.
+    require(image, Capability::grow);
     if (new_size == old_size) {
         return result;
     }

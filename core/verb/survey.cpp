@@ -66,6 +66,11 @@ const Content* DiskSurvey::last() const {
     return it == contents.end() ? nullptr : &*it;
 }
 
+bool DiskSurvey::dirty() const {
+    return std::any_of(contents.begin(), contents.end(),
+                       [](const Content& content) { return !content.state.clean(); });
+}
+
 DiskSurvey survey_disk(BlockDevice& disk, Registry& registry, SurveyOptions options) {
     DiskSurvey survey;
     survey.engine = "native";

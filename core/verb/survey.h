@@ -53,6 +53,8 @@ struct DiskSurvey {
     const Content* last() const;
     /// Neither a table nor a known content.
     bool blank() const { return contents.empty(); }
+    /// Is a file system not clean, so that its figures may be off?
+    bool dirty() const;
 };
 
 struct SurveyOptions {

@@ -10,10 +10,6 @@
 
 #include <fmt/format.h>
 
-extern "C" {
-#include <ext2fs/ext2_fs.h>
-}
-
 namespace disktool::ext4 {
 
 namespace {
@@ -30,7 +26,7 @@ void check(const Superblock& super, const BlockDevice& device) {
                           "a newer version may");
     if (super.has_checksum() && !super.checksum_matches())
         throw damage(device, "its superblock (at byte 1024) has a bad checksum");
-    if ((super.features().incompatible & EXT3_FEATURE_INCOMPAT_JOURNAL_DEV) != 0)
+    if (super.features().journal_device())
         throw unsupported(device,
                           "this is an external journal of an ext file system (feature journal_dev), not a "
                           "file system");
@@ -52,12 +48,11 @@ int Plugin::probe(BlockDevice& device) {
     const std::optional<Superblock> super = Superblock::read(device);
     if (!super)
         return 0;
-    const bool known = !super->features().unknown().any();
-    if (super->has_checksum() && super->checksum_matches())
-        return 100;
-    if (known && !super->defect().empty())
-        return 0;
-    return super->has_checksum() ? 60 : 90;
+    if (super->has_checksum())
+        return super->checksum_matches() ? 100 : super->defect().empty() ? 60 : 0;
+    // An external journal has no groups to make sense of; open says what it is.
+    const bool journal = super->features().journal_device() && !super->features().unknown().any();
+    return journal || super->defect().empty() ? 90 : 0;
 }
 
 std::unique_ptr<Filesystem> Plugin::open(BlockDevice& device) {

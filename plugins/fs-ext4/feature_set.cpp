@@ -35,10 +35,13 @@ std::string Features::names() const {
 
 Features Features::unknown() const {
     // The library is built with multiple-mount protection; its header leaves the bit out of the set.
-    constexpr std::uint32_t known_incompatible =
-        (EXT2_LIB_FEATURE_INCOMPAT_SUPP | EXT4_FEATURE_INCOMPAT_MMP) & ~EXT3_FEATURE_INCOMPAT_JOURNAL_DEV;
+    constexpr std::uint32_t known_incompatible = EXT2_LIB_FEATURE_INCOMPAT_SUPP | EXT4_FEATURE_INCOMPAT_MMP;
     return {compatible & ~std::uint32_t{EXT2_LIB_FEATURE_COMPAT_SUPP}, incompatible & ~known_incompatible,
             read_only_compatible & ~std::uint32_t{EXT2_LIB_FEATURE_RO_COMPAT_SUPP}};
+}
+
+bool Features::journal_device() const {
+    return (incompatible & EXT3_FEATURE_INCOMPAT_JOURNAL_DEV) != 0;
 }
 
 std::string Features::type() const {

@@ -20,6 +20,8 @@ struct Features {
     /// Those that libext2fs or this plugin does not know. Unknown compatible ones are among them: e2fsck and
     /// resize2fs refuse them too.
     Features unknown() const;
+    /// Not a file system but the external journal of one.
+    bool journal_device() const;
     /// "ext2", "ext3" or "ext4", as blkid calls it: the oldest one that knows every bit.
     std::string type() const;
 };

@@ -89,6 +89,7 @@ void for_each_bitmap_cluster(File& file, const Header& header, const Bitmap& bit
                              const std::function<void(std::uint64_t)>& visit) {
     constexpr std::size_t chunk = 8192; ///< entries read at a time
     const std::uint64_t file_size = file.status().size;
+    const std::string what = fmt::format("a cluster of bitmap \"{}\"", printable(bitmap.info.name));
     std::vector<std::uint64_t> words(std::min<std::size_t>(chunk, bitmap.table_entries));
     for (std::uint64_t i = 0; i < bitmap.table_entries; i += words.size()) {
         words.resize(std::min<std::uint64_t>(chunk, bitmap.table_entries - i));
@@ -96,14 +97,13 @@ void for_each_bitmap_cluster(File& file, const Header& header, const Bitmap& bit
         swap_words(words);
         for (const std::uint64_t word : words) {
             if (word & table_reserved_bits) {
-                throw_damaged(file.path(),
-                              fmt::format("the table of bitmap \"{}\" at offset {} holds {:#x}, with "
-                                          "reserved bits set",
-                                          bitmap.info.name, bitmap.table_offset, word));
+                throw_damaged(file.path(), fmt::format("{} is said by its table at offset {} to be {:#x}, with "
+                                                       "reserved bits set",
+                                                       what, bitmap.table_offset, word));
             }
             if (const std::uint64_t offset = word & table_offset_bits; offset != 0) {
-                check_place(file.path(), fmt::format("a cluster of bitmap \"{}\"", bitmap.info.name),
-                            {offset, header.cluster_size()}, header.cluster_size(), file_size);
+                check_place(file.path(), what, {offset, header.cluster_size()}, header.cluster_size(),
+                            file_size);
                 visit(offset);
             }
         }

@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace disktool::qcow2 {
 
 void throw_damaged(const std::string& path, std::string_view what) {
@@ -13,6 +15,12 @@ void throw_damaged(const std::string& path, std::string_view what) {
         fmt::format("{} is damaged: {}. Nothing was changed; look at it with \"qemu-img check\" or take it "
                     "from a backup.",
                     path, what));
+}
+
+std::string printable(std::string name) {
+    std::replace_if(
+        name.begin(), name.end(), [](char c) { return (c >= 0 && c < ' ') || c == '\x7f'; }, '?');
+    return name;
 }
 
 void check_place(const std::string& path, std::string_view what, Range place, std::uint64_t cluster_size,

@@ -7,7 +7,6 @@
 #include "in_place.h"
 #include "reclaim.h"
 
-#include <disktool/error.h>
 #include <disktool/size.h>
 
 #include <fmt/format.h>
@@ -173,13 +172,6 @@ void FreeStep::punch(StepContext& context, const Reclaim& reclaim) {
 
 CompactEstimate plan_free(Image& image, Plan* plan, const ExtentSet& discardable) {
     image.metadata().forget(); // a job that failed may have left it stale
-    if (image.metadata().header().external_data() && !discardable.empty()) {
-        throw Error(ErrorCode::unsupported,
-                    fmt::format("{}: its guest data lies in an external data file, which cannot be compacted; "
-                                "copy it into one file with \"qemu-img convert -O qcow2\" first",
-                                image.file().path()),
-                    Reason::external_data_file);
-    }
     const Reclaim reclaim(image, discardable);
     CompactEstimate estimate;
     estimate.allocated = image.file().status().allocated;

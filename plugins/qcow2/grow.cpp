@@ -14,7 +14,7 @@ void plan_grow(Image& image, Plan& plan, const ResizeRequest& request) {
     if (header.virtual_size == request.new_size && request.patches.empty()) {
         return;
     }
-    if (header.external_data() || header.bitmaps) {
+    if (header.bitmaps) {
         plan_grow_by_qemu(image, plan, request);
     } else {
         plan.add(std::make_unique<GrowStep>(image, request));

@@ -116,16 +116,15 @@ class WriteByQemu final : public Step {
 
 void plan_grow_by_qemu(Image& image, Plan& plan, const ResizeRequest& request) {
     const GrowLayout layout(image, request); // for its checks
-    const Header& header = image.metadata().header();
     if (layout.new_size > layout.old_size) {
         plan.add(std::make_unique<ResizeByQemu>(image, layout.old_size, layout.new_size));
     }
     if (!request.patches.empty()) {
         plan.add(std::make_unique<WriteByQemu>(image, layout.old_size, request.patches));
     }
-    plan.note(fmt::format("QEMU does the work, since the image has {}: each step leaves a valid disk, but the "
-                          "size and what is written for it do not change in the same moment",
-                          header.external_data() ? "an external data file" : "dirty bitmaps"));
+    plan.note(
+        "QEMU does the work, since the image has dirty bitmaps: each step leaves a valid disk, but the size "
+        "and what is written for it do not change in the same moment");
 }
 
 } // namespace disktool::qcow2

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Growing through QEMU, for images whose other parts (dirty bitmaps, a data file) must grow with the disk.
+// Growing through QEMU, for images whose dirty bitmaps must grow with the disk.
 #pragma once
 
 #include "image.h"

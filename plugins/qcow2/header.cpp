@@ -14,6 +14,7 @@
 #include <bit>
 #include <cstddef>
 #include <string_view>
+#include <utility>
 
 namespace disktool::qcow2 {
 
@@ -227,10 +228,9 @@ void HeaderParser::read_feature_names(std::span<const std::byte> data) {
         }
         FeatureName feature{FeatureName::Kind{kind}, std::to_integer<std::uint8_t>(data[at + 1]), {}};
         for (std::size_t i = at + 2; i < at + entry_length && data[i] != std::byte{0}; ++i) {
-            const char c = static_cast<char>(data[i]);
-            // The name is printed; the image must not steer the terminal.
-            feature.name.push_back(c >= ' ' && c <= '~' ? c : '?');
+            feature.name.push_back(static_cast<char>(data[i]));
         }
+        feature.name = printable(std::move(feature.name));
         header_.feature_names.push_back(std::move(feature));
     }
 }

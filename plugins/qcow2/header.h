@@ -128,7 +128,7 @@ struct Header {
     /// 64-bit words of one L2 entry.
     std::uint32_t words_per_entry() const { return extended_l2() ? 2 : 1; }
     /// Entries of one L2 table, which fills one cluster.
-    std::uint64_t l2_entries() const { return cluster_size() / (8 * words_per_entry()); }
+    std::uint64_t l2_entries() const { return cluster_size() / (std::uint64_t{8} * words_per_entry()); }
     /// Guest bytes that one L1 entry covers.
     std::uint64_t l1_coverage() const { return l2_entries() << cluster_bits; }
     std::uint64_t guest_clusters() const {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "image.h"
 
+#include "damage.h"
 #include "free_step.h"
 #include "grow.h"
 #include "mend.h"
@@ -20,253 +21,232 @@ constexpr std::string_view format_name = "qcow2";
 
 /// The feature bits that are set, by name. Names of ours for what we know, the
 /// image's own for the rest.
-std::string feature_text(const Header &header) {
-  using Kind = FeatureName::Kind;
-  struct Known {
-    Kind kind;
-    std::uint64_t mask;
-    std::string_view name;
-  };
-  constexpr std::array known = {
-      Known{Kind::incompatible, incompatible::dirty, "dirty"},
-      Known{Kind::incompatible, incompatible::corrupt, "corrupt"},
-      Known{Kind::incompatible, incompatible::external_data,
-            "external data file"},
-      Known{Kind::incompatible, incompatible::compression, "compression type"},
-      Known{Kind::incompatible, incompatible::extended_l2,
-            "extended L2 entries"},
-      Known{Kind::compatible, compatible::lazy_refcounts, "lazy refcounts"},
-      Known{Kind::autoclear, autoclear::bitmaps, "bitmaps"},
-      Known{Kind::autoclear, autoclear::data_file_raw, "raw external data"},
-  };
-  std::array<std::uint64_t, 3> set = {header.incompatible_features,
-                                      header.compatible_features,
-                                      header.autoclear_features};
-  std::string text;
-  const auto add = [&](Kind kind, std::uint64_t mask, std::string_view name) {
-    std::uint64_t &bits = set[static_cast<std::size_t>(kind)];
-    if (bits & mask) {
-      text += fmt::format("{}{}", text.empty() ? "" : ", ", name);
-      bits &= ~mask;
+std::string feature_text(const Header& header) {
+    using Kind = FeatureName::Kind;
+    struct Known {
+        Kind kind;
+        std::uint64_t mask;
+        std::string_view name;
+    };
+    constexpr std::array known = {
+        Known{Kind::incompatible, incompatible::dirty, "dirty"},
+        Known{Kind::incompatible, incompatible::corrupt, "corrupt"},
+        Known{Kind::incompatible, incompatible::external_data, "external data file"},
+        Known{Kind::incompatible, incompatible::compression, "compression type"},
+        Known{Kind::incompatible, incompatible::extended_l2, "extended L2 entries"},
+        Known{Kind::compatible, compatible::lazy_refcounts, "lazy refcounts"},
+        Known{Kind::autoclear, autoclear::bitmaps, "bitmaps"},
+        Known{Kind::autoclear, autoclear::data_file_raw, "raw external data"},
+    };
+    std::array<std::uint64_t, 3> set = {header.incompatible_features, header.compatible_features,
+                                        header.autoclear_features};
+    std::string text;
+    const auto add = [&](Kind kind, std::uint64_t mask, std::string_view name) {
+        std::uint64_t& bits = set[static_cast<std::size_t>(kind)];
+        if (bits & mask) {
+            text += fmt::format("{}{}", text.empty() ? "" : ", ", name);
+            bits &= ~mask;
+        }
+    };
+    for (const Known& feature : known) {
+        add(feature.kind, feature.mask, feature.name);
     }
-  };
-  for (const Known &feature : known) {
-    add(feature.kind, feature.mask, feature.name);
-  }
-  for (const FeatureName &feature : header.feature_names) {
-    if (feature.bit < 64) {
-      add(feature.kind, std::uint64_t{1} << feature.bit, feature.name);
+    for (const FeatureName& feature : header.feature_names) {
+        if (feature.bit < 64) {
+            add(feature.kind, std::uint64_t{1} << feature.bit, feature.name);
+        }
     }
-  }
-  return text;
+    return text;
 }
 
-std::string snapshot_names(const SnapshotTable &table) {
-  constexpr std::size_t shown = 5;
-  std::string text;
-  for (std::size_t i = 0; i < table.snapshots.size() && i < shown; ++i) {
-    const SnapshotInfo &info = table.snapshots[i].info;
-    text +=
-        fmt::format("{}\"{}\" (id {})", i == 0 ? "" : ", ", info.name, info.id);
-  }
-  if (table.snapshots.size() > shown) {
-    text += fmt::format(" and {} more", table.snapshots.size() - shown);
-  }
-  return text;
+std::string snapshot_names(const SnapshotTable& table) {
+    constexpr std::size_t shown = 5;
+    std::string text;
+    for (std::size_t i = 0; i < table.snapshots.size() && i < shown; ++i) {
+        const SnapshotInfo& info = table.snapshots[i].info;
+        text += fmt::format("{}\"{}\" (id {})", i == 0 ? "" : ", ", printable(info.name), printable(info.id));
+    }
+    if (table.snapshots.size() > shown) {
+        text += fmt::format(" and {} more", table.snapshots.size() - shown);
+    }
+    return text;
 }
 
 } // namespace
 
 Image::Image(std::unique_ptr<ImageOpener> opener)
     : opener_(std::move(opener)), file_(opener_->file()), metadata_(file_),
-      snapshots_(read_snapshots(file_, metadata_.header())),
-      bitmaps_(read_bitmaps(file_, metadata_.header())) {
-  const Header &header = metadata_.header();
-  if (header.external_data()) {
-    if (header.data_file.empty()) {
-      throw Error(ErrorCode::damaged,
-                  fmt::format("{} keeps its data in an external file "
-                              "(incompatible feature bit 2), but does not "
-                              "name it.",
-                              file_.path()),
-                  Reason::external_data_file);
+      snapshots_(read_snapshots(file_, metadata_.header())), bitmaps_(read_bitmaps(file_, metadata_.header())) {
+    const Header& header = metadata_.header();
+    if (header.external_data()) {
+        if (header.data_file.empty()) {
+            throw Error(ErrorCode::damaged,
+                        fmt::format("{} keeps its data in an external file "
+                                    "(incompatible feature bit 2), but does not "
+                                    "name it.",
+                                    file_.path()),
+                        Reason::external_data_file);
+        }
+        data_file_ = opener_->open_data_file(header.data_file);
     }
-    data_file_ = opener_->open_data_file(header.data_file);
-  }
-  if (!header.backing_name.empty()) {
-    backing_ =
-        opener_->open_backing(header.backing_name, header.backing_format);
-  }
-  fill_info();
+    if (!header.backing_name.empty()) {
+        backing_ = opener_->open_backing(header.backing_name, header.backing_format);
+    }
+    fill_info();
 }
 
 Image::~Image() = default;
 
 void Image::fill_info() {
-  const Header &header = metadata_.header();
-  const FileStatus status = file_.status();
-  info_.path = file_.path();
-  info_.format = format_name;
-  info_.virtual_size = header.virtual_size;
-  info_.file_size = status.size;
-  info_.allocated =
-      status.allocated + (data_file_ ? data_file_->status().allocated : 0);
-  info_.cluster_size = static_cast<std::uint32_t>(header.cluster_size());
-  info_.chain.push_back(
-      {info_.path, info_.format, info_.virtual_size, info_.allocated});
-  if (backing_) {
-    const auto &below = backing_->info().chain;
-    info_.chain.insert(info_.chain.end(), below.begin(), below.end());
-  }
-  for (const Snapshot &snapshot : snapshots_.snapshots) {
-    info_.snapshots.push_back(snapshot.info);
-  }
-  for (const Bitmap &bitmap : bitmaps_) {
-    info_.bitmaps.push_back(bitmap.info);
-  }
-  info_.dirty = header.dirty();
-  info_.corrupt = header.corrupt();
-  info_.encrypted = header.encrypted();
-  info_.data_file = header.external_data() ? header.data_file : "";
+    const Header& header = metadata_.header();
+    const FileStatus status = file_.status();
+    info_.path = file_.path();
+    info_.format = format_name;
+    info_.virtual_size = header.virtual_size;
+    info_.file_size = status.size;
+    info_.allocated = status.allocated + (data_file_ ? data_file_->status().allocated : 0);
+    info_.cluster_size = static_cast<std::uint32_t>(header.cluster_size());
+    info_.chain.push_back({info_.path, info_.format, info_.virtual_size, info_.allocated});
+    if (backing_) {
+        const auto& below = backing_->info().chain;
+        info_.chain.insert(info_.chain.end(), below.begin(), below.end());
+    }
+    for (const Snapshot& snapshot : snapshots_.snapshots) {
+        info_.snapshots.push_back(snapshot.info);
+    }
+    for (const Bitmap& bitmap : bitmaps_) {
+        info_.bitmaps.push_back(bitmap.info);
+    }
+    info_.dirty = header.dirty();
+    info_.corrupt = header.corrupt();
+    info_.encrypted = header.encrypted();
+    info_.data_file = header.external_data() ? header.data_file : "";
 
-  Details &details = info_.details;
-  details.emplace_back("compat",
-                       std::string(header.version == 2 ? "0.10" : "1.1"));
-  details.emplace_back(
-      "compression_type",
-      std::string(header.compression_type == CompressionType::zstd ? "zstd"
-                                                                   : "zlib"));
-  details.emplace_back("lazy_refcounts", (header.compatible_features &
-                                          compatible::lazy_refcounts) != 0);
-  details.emplace_back("extended_l2", header.extended_l2());
-  details.emplace_back("refcount_bits", std::uint64_t{header.refcount_bits});
-  details.emplace_back("features", feature_text(header));
-  if (header.external_data()) {
-    details.emplace_back("data_file_raw", header.data_file_raw());
-  }
-  if (header.encrypted()) {
-    details.emplace_back(
-        "encryption",
-        std::string(header.crypt_method == CryptMethod::luks ? "luks" : "aes"));
-  }
-  if (!header.backing_name.empty()) {
-    details.emplace_back("backing_name", header.backing_name);
-    details.emplace_back("backing_format", header.backing_format);
-  }
+    Details& details = info_.details;
+    details.emplace_back("compat", std::string(header.version == 2 ? "0.10" : "1.1"));
+    details.emplace_back("compression_type",
+                         std::string(header.compression_type == CompressionType::zstd ? "zstd" : "zlib"));
+    details.emplace_back("lazy_refcounts", (header.compatible_features & compatible::lazy_refcounts) != 0);
+    details.emplace_back("extended_l2", header.extended_l2());
+    details.emplace_back("refcount_bits", std::uint64_t{header.refcount_bits});
+    details.emplace_back("features", feature_text(header));
+    if (header.external_data()) {
+        details.emplace_back("data_file_raw", header.data_file_raw());
+    }
+    if (header.encrypted()) {
+        details.emplace_back("encryption",
+                             std::string(header.crypt_method == CryptMethod::luks ? "luks" : "aes"));
+    }
+    if (!header.backing_name.empty()) {
+        details.emplace_back("backing_name", header.backing_name);
+        details.emplace_back("backing_format", header.backing_format);
+    }
 }
 
-BlockDevice &Image::device() {
-  if (metadata_.header().encrypted()) {
-    throw Error(ErrorCode::unsupported,
-                fmt::format("{} is encrypted; its content cannot be read "
-                            "without its key, which disktool does not "
-                            "take. Decrypt it first with \"qemu-img convert\".",
-                            info_.path),
-                Reason::encrypted);
-  }
-  if (!device_) {
-    device_ = std::make_unique<Device>(
-        metadata_, file_, data_file_ ? *data_file_ : file_,
-        backing_ ? &backing_->device() : nullptr);
-  }
-  return *device_;
+BlockDevice& Image::device() {
+    if (metadata_.header().encrypted()) {
+        throw Error(ErrorCode::unsupported,
+                    fmt::format("{} is encrypted; its content cannot be read "
+                                "without its key, which disktool does not "
+                                "take. Decrypt it first with \"qemu-img convert\".",
+                                info_.path),
+                    Reason::encrypted);
+    }
+    if (!device_) {
+        device_ = std::make_unique<Device>(metadata_, file_, data_file_ ? *data_file_ : file_,
+                                           backing_ ? &backing_->device() : nullptr);
+    }
+    return *device_;
 }
 
 std::optional<Refusal> Image::refusal(Capability capability) const {
-  const Header &header = metadata_.header();
-  switch (capability) {
-  case Capability::check:
+    const Header& header = metadata_.header();
+    switch (capability) {
+    case Capability::check:
+        return std::nullopt;
+    case Capability::grow:
+    case Capability::compact:
+        break;
+    case Capability::shrink:
+        return Refusal{Reason::capability_missing, fmt::format("{} cannot be made smaller by this version of "
+                                                               "disktool. Shrink the last file system "
+                                                               "and its partition by hand and then use "
+                                                               "\"qemu-img resize --shrink\".",
+                                                               info_.path)};
+    case Capability::merge_internal:
+    case Capability::merge_external:
+    case Capability::convert:
+    case Capability::snapshot:
+        return Refusal{Reason::capability_missing, fmt::format("{}: this version of disktool does not merge, "
+                                                               "convert or snapshot qcow2 images; "
+                                                               "qemu-img does.",
+                                                               info_.path)};
+    }
+    if (header.corrupt()) {
+        return Refusal{Reason::image_corrupt, fmt::format("{} is marked as corrupt (incompatible feature "
+                                                          "bit 1). Copy it, then repair it with "
+                                                          "\"qemu-img check -r all\".",
+                                                          info_.path)};
+    }
+    if (header.dirty()) {
+        return Refusal{Reason::image_dirty,
+                       fmt::format("{} was not closed properly (incompatible feature bit 0), "
+                                   "so its reference counts "
+                                   "may be wrong. Repair it with \"qemu-img check -r all\".",
+                                   info_.path)};
+    }
+    if (header.encrypted()) {
+        return Refusal{Reason::encrypted,
+                       fmt::format("{} is encrypted, so its partitions and file systems cannot be "
+                                   "read. Do it within the guest, or decrypt it first with "
+                                   "\"qemu-img convert\".",
+                                   info_.path)};
+    }
+    if (header.external_data()) {
+        return Refusal{Reason::external_data_file,
+                       fmt::format("{} keeps its data in the external file \"{}\", which "
+                                   "disktool only reads. Bring both "
+                                   "into one file with \"qemu-img convert -O qcow2\".",
+                                   info_.path, printable(header.data_file))};
+    }
+    if (capability == Capability::grow && !snapshots_.snapshots.empty()) {
+        return Refusal{Reason::internal_snapshots, fmt::format("{}: Image has internal snapshots. Merge "
+                                                               "snapshots to proceed. There are: {}; "
+                                                               "\"qemu-img snapshot -d ID\" merges one into "
+                                                               "the disk by deleting it.",
+                                                               info_.path, snapshot_names(snapshots_))};
+    }
     return std::nullopt;
-  case Capability::grow:
-  case Capability::compact:
-    break;
-  case Capability::shrink:
-    return Refusal{Reason::capability_missing,
-                   fmt::format("{} cannot be made smaller by this version of "
-                               "disktool. Shrink the last file system "
-                               "and its partition by hand and then use "
-                               "\"qemu-img resize --shrink\".",
-                               info_.path)};
-  case Capability::merge_internal:
-  case Capability::merge_external:
-  case Capability::convert:
-  case Capability::snapshot:
-    return Refusal{Reason::capability_missing,
-                   fmt::format("{}: this version of disktool does not merge, "
-                               "convert or snapshot qcow2 images; "
-                               "qemu-img does.",
-                               info_.path)};
-  }
-  if (header.corrupt()) {
-    return Refusal{Reason::image_corrupt,
-                   fmt::format("{} is marked as corrupt (incompatible feature "
-                               "bit 1). Copy it, then repair it with "
-                               "\"qemu-img check -r all\".",
-                               info_.path)};
-  }
-  if (header.dirty()) {
-    return Refusal{
-        Reason::image_dirty,
-        fmt::format("{} was not closed properly (incompatible feature bit 0), "
-                    "so its reference counts "
-                    "may be wrong. Repair it with \"qemu-img check -r all\".",
-                    info_.path)};
-  }
-  if (header.encrypted()) {
-    return Refusal{
-        Reason::encrypted,
-        fmt::format(
-            "{} is encrypted, so its partitions and file systems cannot be "
-            "read. Do it within the guest, or decrypt it first with "
-            "\"qemu-img convert\".",
-            info_.path)};
-  }
-  if (header.external_data()) {
-    return Refusal{
-        Reason::external_data_file,
-        fmt::format("{} keeps its data in the external file \"{}\", which "
-                    "disktool only reads. Bring both "
-                    "into one file with \"qemu-img convert -O qcow2\".",
-                    info_.path, header.data_file)};
-  }
-  if (capability == Capability::grow && !snapshots_.snapshots.empty()) {
-    return Refusal{Reason::internal_snapshots,
-                   fmt::format("{}: Image has internal snapshots. Merge "
-                               "snapshots to proceed. There are: {}; "
-                               "\"qemu-img snapshot -d ID\" merges one into "
-                               "the disk by deleting it.",
-                               info_.path, snapshot_names(snapshots_))};
-  }
-  return std::nullopt;
 }
 
 void Image::require(Capability capability) const {
-  if (const auto refused = refusal(capability)) {
-    const bool damaged = refused->reason == Reason::image_dirty ||
-                         refused->reason == Reason::image_corrupt;
-    throw Error(damaged ? ErrorCode::damaged : ErrorCode::unsupported,
-                refused->sentence, refused->reason);
-  }
+    if (const auto refused = refusal(capability)) {
+        const bool damaged = refused->reason == Reason::image_dirty || refused->reason == Reason::image_corrupt;
+        throw Error(damaged ? ErrorCode::damaged : ErrorCode::unsupported, refused->sentence, refused->reason);
+    }
 }
 
-void Image::plan_resize(Plan &plan, const ResizeRequest &request) {
-  require(request.new_size < info_.virtual_size ? Capability::shrink
-                                                : Capability::grow);
-  plan_grow(*this, plan, request);
+void Image::plan_resize(Plan& plan, const ResizeRequest& request) {
+    require(request.new_size < info_.virtual_size ? Capability::shrink : Capability::grow);
+    plan_grow(*this, plan, request);
 }
 
-CompactEstimate Image::plan_compact(Plan &plan, const ExtentSet &discardable) {
-  require(Capability::compact);
-  return plan_free(*this, &plan, discardable);
+CompactEstimate Image::plan_compact(Plan& plan, const ExtentSet& discardable) {
+    require(Capability::compact);
+    return plan_free(*this, &plan, discardable);
 }
 
-CompactEstimate Image::estimate_compact(const ExtentSet &discardable) {
-  require(Capability::compact);
-  return plan_free(*this, nullptr, discardable);
+CompactEstimate Image::estimate_compact(const ExtentSet& discardable) {
+    require(Capability::compact);
+    return plan_free(*this, nullptr, discardable);
 }
 
-void Image::plan_mend(Plan &plan) { qcow2::plan_mend(*this, plan); }
+void Image::plan_mend(Plan& plan) {
+    qcow2::plan_mend(*this, plan);
+}
 
-CheckReport Image::check() { return qcow2::check(*this); }
+CheckReport Image::check() {
+    return qcow2::check(*this);
+}
 
 } // namespace disktool::qcow2

@@ -47,9 +47,9 @@ fresh; poke bad.qcow2 40 0000000000030001; both 7 "L1" bad.qcow2         # misal
 fresh; poke bad.qcow2 40 0000000000000000; both 7 "L1" bad.qcow2         # over the header
 fresh; poke bad.qcow2 24 8000000000000000; for v in compact "compact --info"; do
   status=0; "$TOOL" $v --hdd bad.qcow2 > out 2> err || status=$?; [[ $status = 6 || $status = 7 ]] || die "size 2^63: $status"; done
-fresh; poke bad.qcow2 72 0000000000000002; both 7 "corrupt" bad.qcow2
+fresh; poke bad.qcow2 72 0000000000000002; info_refuses 0 corrupt bad.qcow2; refuses 7 "corrupt" bad.qcow2
 fresh; poke bad.qcow2 72 0000000000000020; both 6 "bit 5" bad.qcow2
-fresh; poke bad.qcow2 72 0000000000000001; refuses 7 "dirty" bad.qcow2; says "qemu-img check"
+fresh; poke bad.qcow2 72 0000000000000001; refuses 7 "dirty" bad.qcow2; says "qemu-img check"; info_refuses 0 dirty bad.qcow2
 l1=$(od -An -j40 -N8 -tx1 good.qcow2 | tr -d ' \n'); l1=$((16#$l1))
 fresh; poke bad.qcow2 $l1 8000ffffffff0000; both 7 "L2" bad.qcow2        # past EOF
 fresh; poke bad.qcow2 $l1 8000000000050200; both 7 "L2" bad.qcow2        # misaligned

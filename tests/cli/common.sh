@@ -37,9 +37,9 @@ fingerprint() { stat -c '%i %s %b %Y %Z %a %u %g' "$@"; sha256sum "$@"; }
 unchanged() {
   local files=() before after
   while [ "$1" != -- ]; do files+=("$1"); shift; done; shift
-  before=$(fingerprint "${files[@]}"; ls "$(dirname "${files[0]}")")
+  before=$(fingerprint "${files[@]}"; ls "$(dirname "${files[0]}")" | grep -vxE "out|err")
   "$@"
-  after=$(fingerprint "${files[@]}"; ls "$(dirname "${files[0]}")")
+  after=$(fingerprint "${files[@]}"; ls "$(dirname "${files[0]}")" | grep -vxE "out|err")
   [ "$before" = "$after" ] || die "something changed by: $*
 $(diff <(echo "$before") <(echo "$after"))"
 }

@@ -2,11 +2,15 @@
 # Locks: ours against ours, QEMU's against ours, ours against QEMU's; who holds it; waiting.
 source "$(dirname "$0")/common.sh"
 make_disk d.qcow2 size=64
+# Looks without opening the image, which could be in the way of the one that is waited for.
+wait_for_locks() { # PID
+  local i; for ((i = 0; i < 300; i++)); do grep -qs 'lock:' /proc/"$1"/fdinfo/* && return; sleep 0.1; done; die "no lock by $1"
+}
 
 # A "running VM": QEMU has the image open for writing.
 qemu-io -f qcow2 d.qcow2 < <(sleep 60) > /dev/null 2>&1 & VM=$!
 AT_EXIT+=("kill $VM")
-for ((i = 0; i < 50; i++)); do qemu-img info d.qcow2 > /dev/null 2>&1 || break; sleep 0.1; done
+wait_for_locks $VM
 for verb in compact "compact -n" "resize --size 100" "resize --size 100 --dry-run"; do
   unchanged d.qcow2 -- expect 4 "$TOOL" $verb --hdd d.qcow2
   says "The specified disk image \"d.qcow2\" is locked by another process"; says "$VM"; says "qemu-io"
@@ -23,12 +27,12 @@ check_disk d.qcow2
 # flock, as the original and other disktools take it.
 flock -x d.qcow2 sleep 60 & HOLDER=$!
 AT_EXIT+=("pkill -P $HOLDER; kill $HOLDER")
-for ((i = 0; i < 50; i++)); do flock -n -s d.qcow2 true || break; sleep 0.1; done
+wait_for_locks $HOLDER
 expect 4 "$TOOL" compact --hdd d.qcow2 --info; says "locked by another process"
 expect 4 "$TOOL" compact --hdd d.qcow2
 pkill -P $HOLDER; wait $HOLDER 2> /dev/null || true
 flock -s d.qcow2 sleep 5 & HOLDER=$!
-sleep 0.3
+wait_for_locks $HOLDER
 expect 0 "$TOOL" compact --hdd d.qcow2 --info                             # many readers
 expect 4 "$TOOL" compact --hdd d.qcow2 -n                                 # one writer, also to look
 pkill -P $HOLDER; wait $HOLDER 2> /dev/null || true
@@ -38,7 +42,7 @@ make_disk base.qcow2 size=64
 qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 top.qcow2
 qemu-io -f qcow2 base.qcow2 < <(sleep 60) > /dev/null 2>&1 & VM=$!
 AT_EXIT+=("kill $VM")
-for ((i = 0; i < 50; i++)); do qemu-img info base.qcow2 > /dev/null 2>&1 || break; sleep 0.1; done
+wait_for_locks $VM
 expect 4 "$TOOL" compact --hdd top.qcow2; says "base.qcow2"
 kill $VM; wait $VM 2> /dev/null || true
 expect 0 "$TOOL" compact --hdd top.qcow2 --info

@@ -23,7 +23,7 @@ DISKTOOL_PLUGIN_PATH=$WORK/mine "$TOOL" --list-plugins > out 2>&1 || true; grep 
 # The configuration: a mistake names file and line; a good one is used.
 echo "engien: native" > bad.yaml
 DISKTOOL_CONFIG=$WORK/bad.yaml expect 2 "$TOOL" compact --hdd d.qcow2 --info; says "bad.yaml:1"
-DISKTOOL_CONFIG=$WORK/none.yaml expect 2 "$TOOL" compact --hdd d.qcow2 --info; says "none.yaml"
+DISKTOOL_CONFIG=$WORK/none.yaml expect 3 "$TOOL" compact --hdd d.qcow2 --info; says "none.yaml"
 mkdir base; make_disk base/b.qcow2 size=64; qemu-img create -q -f qcow2 -b "$WORK/base/b.qcow2" -F qcow2 top.qcow2
 mkdir tops; mv top.qcow2 tops/
 expect 6 "$TOOL" compact --hdd tops/top.qcow2 --info

@@ -35,12 +35,19 @@ std::uint64_t unsigned_of(std::int64_t value) {
     return value > 0 ? static_cast<std::uint64_t>(value) : 0;
 }
 
+/// libguestfs has no other way to tell an empty disk, or a file system on the whole of it, from a failure.
+bool says_no_table(const std::string& error) {
+    return error.find("unrecognised disk label") != std::string::npos ||
+           error.find("not a partitioned device") != std::string::npos;
+}
+
 /// A file system that is mounted on / while this lives.
 class Mount {
   public:
-    Mount(Machine& machine, const std::string& device, bool read_only) : machine_(machine), device_(device) {
+    Mount(Machine& machine, const std::string& device, const char* options)
+        : machine_(machine), device_(device) {
         machine_.call(fmt::format("mount {}", device), [&](guestfs_h* g) {
-            return (read_only ? guestfs_mount_ro : guestfs_mount)(g, device.c_str(), "/") == 0;
+            return guestfs_mount_options(g, options, device.c_str(), "/") == 0;
         });
     }
     Mount(const Mount&) = delete;
@@ -129,10 +136,10 @@ class GuestfsAppliance : public Appliance {
             type.reset(guestfs_part_get_parttype(g, disk_device));
             return type != nullptr;
         });
-        if (known &&
-            type.get() != std::string_view("loop")) // parted's word for a file system on the whole disk
+        // "loop" is parted's word for a file system on the whole disk.
+        if (known && type.get() != std::string_view("loop"))
             return type.get();
-        if (!known && machine().last_error().find("unrecognised disk label") == std::string::npos)
+        if (!known && !says_no_table(machine().last_error()))
             throw Error(ErrorCode::failure, fmt::format("The appliance cannot read the partition table: {}",
                                                         machine().last_error()));
         return std::nullopt;
@@ -173,7 +180,7 @@ class GuestfsAppliance : public Appliance {
 
     ApplianceUsage usage(const std::string& device) override {
         check_mountable(device, type_of(device));
-        Mount mount(machine(), device, true);
+        Mount mount(machine(), device, "ro");
         const ApplianceUsage result = mount.usage();
         mount.unmount();
         return result;
@@ -183,7 +190,9 @@ class GuestfsAppliance : public Appliance {
         const std::string type = type_of(device);
         if (!contains(shrinkable, type))
             return std::nullopt;
-        Mount(machine(), device, true).unmount(); // replays the journal, which the tools ask for
+        Mount mount(machine(), device, "ro"); // replays the journal, which the tools ask for
+        if (type != "btrfs")                  // whose tool wants it mounted, as the others want it not
+            mount.unmount();
         std::int64_t size = 0;
         machine().call(fmt::format("learn the minimum size of {}", device), [&](guestfs_h* g) {
             size = guestfs_vfs_minimum_size(g, device.c_str());
@@ -195,7 +204,8 @@ class GuestfsAppliance : public Appliance {
     void trim(const std::string& device) override {
         const std::string type = type_of(device);
         check_mountable(device, type);
-        Mount mount(machine(), device, false);
+        // ext4 would use the time to write inode tables that were never used, and the image would grow.
+        Mount mount(machine(), device, type == "ext4" ? "noinit_itable" : "");
         std::uint64_t begin = 0;
         if (contains(trimmed_by_parts, type)) {
             const std::uint64_t size = mount.usage().size;

@@ -11,8 +11,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cstdlib>
-#include <limits>
 #include <optional>
 #include <utility>
 
@@ -35,6 +35,12 @@ std::optional<std::string> line_of_qemu(std::string_view console) {
             return std::string(line.substr(colon + 2));
     }
     return std::nullopt;
+}
+
+/// What follows the names of files and options: "Image is not in qcow2 format".
+std::string_view last_part(std::string_view line) {
+    const std::size_t colon = line.rfind(": ");
+    return colon == line.npos ? line : line.substr(colon + 2);
 }
 
 bool contains(std::string_view text, std::string_view part) {
@@ -76,8 +82,7 @@ void Machine::configure(const ApplianceConfig& config, const std::string& settin
     if (!setting.empty())
         ok = ok && guestfs_set_backend_setting(g, setting.c_str(), "1") == 0;
     if (memory != 0)
-        ok = ok && memory <= std::numeric_limits<int>::max() &&
-             guestfs_set_memsize(g, static_cast<int>(memory)) == 0;
+        ok = ok && guestfs_set_memsize(g, static_cast<int>(memory)) == 0;
     if (!ok)
         throw Error(ErrorCode::failure, fmt::format("Cannot set up the appliance: {}", last_error()));
 }
@@ -94,7 +99,7 @@ void Machine::add_disk() {
     // An absolute path is never taken for a protocol ("nbd:...").
     const std::string path = real_doors().files.real_path(disk_.path);
     if (guestfs_add_drive_opts_argv(guestfs(), path.c_str(), &options) != 0)
-        explain_failed_boot(last_error());
+        explain_failed_boot(line_of_qemu(console_).value_or(last_error()), true);
 }
 
 void Machine::launch(std::chrono::seconds limit) {
@@ -105,13 +110,18 @@ void Machine::launch(std::chrono::seconds limit) {
     const bool ok = guestfs_launch(guestfs()) == 0;
     check_cancelled();
     if (!ok && watchdog.expired())
-        explain_failed_boot(fmt::format("it did not come up within {} s", limit.count()));
-    if (!ok)
-        explain_failed_boot(line_of_qemu(console_).value_or(last_error()));
+        explain_failed_boot(fmt::format("it did not come up within {} s (appliance: boot-timeout in the "
+                                        "configuration)",
+                                        limit.count()),
+                            false);
+    if (!ok) {
+        const std::string why = line_of_qemu(console_).value_or(last_error());
+        explain_failed_boot(why, why.starts_with("-drive ")); // QEMU names the option that it speaks of
+    }
     process_ = open_process(guestfs_get_pid(guestfs()));
 }
 
-void Machine::explain_failed_boot(const std::string& why) const {
+void Machine::explain_failed_boot(const std::string& why, bool of_disk) const {
     log(LogLevel::info, fmt::format("the appliance did not start: {}\n{}", why, console_));
     FileDoor& files = real_doors().files;
     if (contains(console_, "Failed to get") && contains(console_, "lock")) {
@@ -130,6 +140,9 @@ void Machine::explain_failed_boot(const std::string& why) const {
         throw Error(ErrorCode::program_missing,
                     fmt::format("The appliance (libguestfs) cannot be started: {}", fmt::join(missing, "; ")),
                     Reason::appliance_unavailable);
+    if (of_disk)
+        throw Error(ErrorCode::failure,
+                    fmt::format("The appliance cannot open {}: {}", disk_.path, last_part(why)));
     throw BootFailure(why);
 }
 

@@ -31,7 +31,8 @@ class BootFailure : public Error {
 class Machine {
   public:
     /// Boots. `setting` is a backend setting of libguestfs ("force_kvm", "force_tcg"); empty leaves them as the
-    /// environment has them. Throws BootFailure; program_missing, naming what is missing; locked; interrupted.
+    /// environment has them. Throws BootFailure; program_missing, naming what is missing; locked; failure for a
+    /// disk that QEMU cannot open; interrupted.
     Machine(const ApplianceConfig& config, const Appliance::Disk& disk, const std::string& setting,
             const CancelToken* cancel);
     Machine(const Machine&) = delete;
@@ -45,14 +46,14 @@ class Machine {
     /// As try_call; a failing one is Error(failure): "The appliance cannot <action>: <why>".
     void call(std::string_view action, const std::function<bool(guestfs_h*)>& call);
     std::string last_error() const;
-    /// Throws when cancelled: for between two calls, where stopping is safe.
-    void check_cancelled() const;
 
   private:
+    void check_cancelled() const;
     void configure(const ApplianceConfig& config, const std::string& setting);
     void add_disk();
     void launch(std::chrono::seconds limit);
-    [[noreturn]] void explain_failed_boot(const std::string& why) const;
+    /// Throws what fits. `of_disk`: it is the disk that QEMU complains of.
+    [[noreturn]] void explain_failed_boot(const std::string& why, bool of_disk) const;
     static void hear(guestfs_h*, void* self, std::uint64_t, int, int, const char* text, std::size_t length,
                      const std::uint64_t*, std::size_t) noexcept;
 

@@ -45,7 +45,7 @@ class DISKTOOL_API Error : public std::runtime_error {
 };
 
 /// The error of a failed system call: "<action> <path>: <strerror>". The code follows the errno value: ENOENT,
-/// EACCES, ENOTDIR, EISDIR, ELOOP → not_found; ENOSPC, EDQUOT → no_space; the rest → failure.
+/// EACCES, EPERM, EROFS, ENOTDIR, EISDIR, ELOOP → not_found; ENOSPC, EDQUOT → no_space; the rest → failure.
 class DISKTOOL_API SystemError : public Error {
   public:
     SystemError(std::string_view action, std::string_view path, int error_number);

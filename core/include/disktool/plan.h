@@ -77,7 +77,8 @@ class DISKTOOL_API Step {
     virtual void commit(StepContext& context) = 0;
     /// Why there is nothing to undo, as a sentence; empty where undo() does something.
     virtual std::string needs_no_undo() const = 0;
-    /// Takes back what commit did, wholly or in part. Called for the steps done so far, last first.
+    /// Takes back what commit did, wholly or in part. Called for the steps begun so far, last first: the first
+    /// call is for the one that failed.
     virtual void undo(StepContext& context);
 };
 

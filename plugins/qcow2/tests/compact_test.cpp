@@ -31,7 +31,8 @@ TEST_P(RandomCompact, FreesWhatIsFreeAndNothingElse) {
         EXPECT_EQ(difference(before, content(path), discardable), std::nullopt);
         EXPECT_EQ(estimate.allocated, allocated_before);
         const std::uint64_t given_back = allocated_before - allocated(path);
-        EXPECT_NEAR(static_cast<double>(given_back), static_cast<double>(estimate.reclaimable), 8192);
+        // More is possible: blocks that were reserved and never written are not seen beforehand.
+        EXPECT_GE(given_back + 8192, estimate.reclaimable);
         EXPECT_EQ(context.figures["clusters_discarded"], estimate.clusters);
         EXPECT_LE(std::filesystem::file_size(path), length_before);
         EXPECT_TRUE(nothing_left(path, discardable));

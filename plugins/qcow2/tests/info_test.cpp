@@ -102,13 +102,13 @@ TEST_F(ImageTest, CannotDoWhatComesLater) {
 }
 
 TEST_F(ImageTest, WithSnapshotsDoesNotGrow) {
-    for (const char* name : {"before update", "b", "c", "d", "e", "f", "g"}) {
+    for (const char* name : {"before update", "b\x1b[2J", "c", "d", "e", "f", "g"}) {
         run_tool({"qemu-img", "snapshot", "-c", name, path_});
     }
     const Refusal refused = refusal(Capability::grow);
     EXPECT_EQ(refused.reason, Reason::internal_snapshots);
     EXPECT_THAT(refused.sentence, HasSubstr("Image has internal snapshots. Merge snapshots to proceed."));
-    EXPECT_THAT(refused.sentence, HasSubstr("\"before update\" (id 1), \"b\" (id 2)"));
+    EXPECT_THAT(refused.sentence, HasSubstr("\"before update\" (id 1), \"b?[2J\" (id 2)"));
     EXPECT_THAT(refused.sentence, HasSubstr("and 2 more"));
     EXPECT_FALSE(open(path_)->refusal(Capability::compact));
 }
