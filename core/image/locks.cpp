@@ -85,7 +85,7 @@ bool ImageLock::try_take() {
 }
 
 ImageLock::ImageLock(File& file, Access access, Wait wait, CancelToken* cancel, const std::string& shown)
-    : file_(file), access_(access) {
+    : file_(file), shown_(shown.empty() ? file.path() : shown), access_(access) {
     const auto start = std::chrono::steady_clock::now();
     while (!try_take()) {
         const bool for_ever = wait && wait->count() == 0;
@@ -135,7 +135,7 @@ void ImageLock::retake_qemu_bytes() {
     }
     bytes_held_ = try_claim(file_, access_);
     if (!bytes_held_) {
-        throw_locked(file_,
+        throw_locked(shown_,
                      lock_holders(file_.status(), [](const HeldLock& lock) { return !lock.whole_file; }));
     }
 }

@@ -58,6 +58,7 @@ class DISKTOOL_API ImageLock {
   private:
     bool try_take();
     File& file_;
+    std::string shown_;
     Access access_;
     bool bytes_held_ = false;
     bool until_closed_ = false;

@@ -21,8 +21,8 @@ namespace {
 
 using Probe = std::unique_ptr<std::remove_pointer_t<blkid_probe>, decltype(&blkid_free_probe)>;
 
-// VMFS has its superblock at 2 MiB, the farthest from the start of all that libblkid knows; metadata at the end
-// (md 0.90 and 1.0, DDF, Intel's RAID) lies in the last 128 KiB, ZFS labels in the last 512 KiB.
+// VMFS has its superblock at 2 MiB; nothing is known to us that lies farther from the start. Metadata at the
+// end (md 0.90 and 1.0, DDF, Intel's RAID) lies in the last 128 KiB, ZFS labels in the last 512 KiB.
 constexpr std::uint64_t head_length = 2 * MiB + 64 * KiB;
 constexpr std::uint64_t tail_length = MiB;
 constexpr std::uint64_t mft_length = 16 * KiB; // four records, the last is the volume's; one has 1 or 4 KiB

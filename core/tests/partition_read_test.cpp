@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Tables as sfdisk, sgdisk and fdisk make them, read and compared with what
-// these tools print; and tables that are damaged in every way that must be
-// noticed.
+// Tables as sfdisk, sgdisk and fdisk make them, read and compared with what these tools print; and tables
+// that are damaged in every way that must be noticed.
 #include "partition/gpt.h"
 #include "partition/little_endian.h"
 #include "partition/table.h"
@@ -31,515 +30,476 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-void feed(std::vector<std::string> argv, const std::string &input) {
-  Command command;
-  command.arguments = std::move(argv);
-  command.input = input;
-  real_doors().processes.run_checked(command);
+void feed(std::vector<std::string> argv, const std::string& input) {
+    Command command;
+    command.arguments = std::move(argv);
+    command.input = input;
+    real_doors().processes.run_checked(command);
 }
 
 class PartitionRead : public ::testing::Test {
-protected:
-  void make(std::uint64_t size) {
-    std::ofstream(path_).flush();
-    std::filesystem::resize_file(path_, size);
-  }
-  void make(std::uint64_t size, const std::string &sfdisk_script) {
-    make(size);
-    feed({"sfdisk", "-q", path_}, sfdisk_script);
-  }
-  /// Overwrites bytes of the image.
-  void poke(std::uint64_t offset, const std::string &bytes) {
-    std::fstream file(path_, std::ios::in | std::ios::out | std::ios::binary);
-    file.seekp(static_cast<std::streamoff>(offset));
-    file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  }
-  std::string peek(std::uint64_t offset, std::size_t length) {
-    std::string bytes(length, '\0');
-    FileDevice disk(path_);
-    disk.read(offset, std::as_writable_bytes(std::span(bytes)));
-    return bytes;
-  }
-  void poke_number(std::uint64_t offset, std::uint32_t value) {
-    std::string bytes(4, '\0');
-    store_le(std::as_writable_bytes(std::span(bytes)), 0, value);
-    poke(offset, bytes);
-  }
-  PartitionTable read() {
-    FileDevice disk(path_);
-    return read_partition_table(disk);
-  }
-  Error error() {
-    try {
-      const PartitionTable table = read();
-      ADD_FAILURE() << "read as " << table.type_text() << " with "
-                    << table.partitions.size() << " partitions";
-    } catch (const Error &error) {
-      return error;
+  protected:
+    void make(std::uint64_t size) {
+        std::ofstream(path_).flush();
+        std::filesystem::resize_file(path_, size);
     }
-    return {ErrorCode::failure, ""};
-  }
-  /// Reads the image and compares everything with what sfdisk says.
-  PartitionTable read_as_sfdisk() {
-    PartitionTable table = read();
-    const auto oracle = nlohmann::json::parse(run_tool({"sfdisk", "-J", path_}))
-                            .at("partitiontable");
-    EXPECT_EQ(table.type_text(),
-              oracle.at("label") == "dos" ? "mbr" : oracle.at("label"));
-    EXPECT_EQ(table.id, oracle.at("id"));
-    EXPECT_EQ(table.sector_size, oracle.at("sectorsize"));
-    const auto expected = oracle.value("partitions", nlohmann::json::array());
-    EXPECT_EQ(table.partitions.size(), expected.size());
-    for (std::size_t i = 0;
-         i < std::min(table.partitions.size(), expected.size()); ++i) {
-      const Partition &partition = table.partitions[i];
-      const auto &wanted = expected[i];
-      EXPECT_EQ(path_ + std::to_string(partition.number), wanted.at("node"));
-      EXPECT_EQ(partition.range.offset,
-                wanted.at("start").get<std::uint64_t>() * 512);
-      EXPECT_EQ(partition.range.length,
-                wanted.at("size").get<std::uint64_t>() * 512);
-      EXPECT_EQ(partition.type, wanted.at("type"));
-      EXPECT_EQ(partition.name, wanted.value("name", ""));
-      EXPECT_EQ(partition.uuid, wanted.value("uuid", ""));
-      EXPECT_EQ(partition.bootable, wanted.value("bootable", false));
+    void make(std::uint64_t size, const std::string& sfdisk_script) {
+        make(size);
+        feed({"sfdisk", "-q", path_}, sfdisk_script);
     }
-    return table;
-  }
+    /// Overwrites bytes of the image.
+    void poke(std::uint64_t offset, const std::string& bytes) {
+        std::fstream file(path_, std::ios::in | std::ios::out | std::ios::binary);
+        file.seekp(static_cast<std::streamoff>(offset));
+        file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    }
+    std::string peek(std::uint64_t offset, std::size_t length) {
+        std::string bytes(length, '\0');
+        FileDevice disk(path_);
+        disk.read(offset, std::as_writable_bytes(std::span(bytes)));
+        return bytes;
+    }
+    void poke_number(std::uint64_t offset, std::uint32_t value) {
+        std::string bytes(4, '\0');
+        store_le(std::as_writable_bytes(std::span(bytes)), 0, value);
+        poke(offset, bytes);
+    }
+    PartitionTable read() {
+        FileDevice disk(path_);
+        return read_partition_table(disk);
+    }
+    Error error() {
+        try {
+            const PartitionTable table = read();
+            ADD_FAILURE() << "read as " << table.type_text() << " with " << table.partitions.size()
+                          << " partitions";
+        } catch (const Error& error) {
+            return error;
+        }
+        return {ErrorCode::failure, ""};
+    }
+    /// Reads the image and compares everything with what sfdisk says.
+    PartitionTable read_as_sfdisk() {
+        PartitionTable table = read();
+        const auto oracle = nlohmann::json::parse(run_tool({"sfdisk", "-J", path_})).at("partitiontable");
+        EXPECT_EQ(table.type_text(), oracle.at("label") == "dos" ? "mbr" : oracle.at("label"));
+        EXPECT_EQ(table.id, oracle.at("id"));
+        EXPECT_EQ(table.sector_size, oracle.at("sectorsize"));
+        const auto expected = oracle.value("partitions", nlohmann::json::array());
+        EXPECT_EQ(table.partitions.size(), expected.size());
+        for (std::size_t i = 0; i < std::min(table.partitions.size(), expected.size()); ++i) {
+            const Partition& partition = table.partitions[i];
+            const auto& wanted = expected[i];
+            EXPECT_EQ(path_ + std::to_string(partition.number), wanted.at("node"));
+            EXPECT_EQ(partition.range.offset, wanted.at("start").get<std::uint64_t>() * 512);
+            EXPECT_EQ(partition.range.length, wanted.at("size").get<std::uint64_t>() * 512);
+            EXPECT_EQ(partition.type, wanted.at("type"));
+            EXPECT_EQ(partition.name, wanted.value("name", ""));
+            EXPECT_EQ(partition.uuid, wanted.value("uuid", ""));
+            EXPECT_EQ(partition.bootable, wanted.value("bootable", false));
+        }
+        return table;
+    }
 
-  test::TemporaryFolder folder_;
-  std::string path_ = folder_ / "disk.img";
+    test::TemporaryFolder folder_;
+    std::string path_ = folder_ / "disk.img";
 };
 
-constexpr const char *mbr_with_logical =
-    "label: dos\n"
-    "start=2048, size=20480, type=83, bootable\n"
-    "start=40960, size=120000, type=f\n"
-    "start=43008, size=2048, type=83\n"
-    "start=47104, size=2048, type=82\n"
-    "start=51200, size=4096, type=8e\n"
-    "start=22528, size=10240, type=7\n";
+constexpr const char* mbr_with_logical = "label: dos\n"
+                                         "start=2048, size=20480, type=83, bootable\n"
+                                         "start=40960, size=120000, type=f\n"
+                                         "start=43008, size=2048, type=83\n"
+                                         "start=47104, size=2048, type=82\n"
+                                         "start=51200, size=4096, type=8e\n"
+                                         "start=22528, size=10240, type=7\n";
 
-constexpr const char *three_in_gpt =
-    "label: gpt\n"
-    "start=2048, size=2048, type=U, name=\"EFI system\"\n"
-    "start=4096, size=20480, type=L, name=\"Größe 磁盘\"\n"
-    "start=40960, size=4096, type=S, attrs=\"RequiredPartition\"\n";
+constexpr const char* three_in_gpt = "label: gpt\n"
+                                     "start=2048, size=2048, type=U, name=\"EFI system\"\n"
+                                     "start=4096, size=20480, type=L, name=\"Größe 磁盘\"\n"
+                                     "start=40960, size=4096, type=S, attrs=\"RequiredPartition\"\n";
 
 TEST_F(PartitionRead, MbrWithPrimariesAndLogicals) {
-  make(100 * MiB, mbr_with_logical);
-  const PartitionTable table = read_as_sfdisk();
-  ASSERT_EQ(table.partitions.size(), 6u);
-  EXPECT_TRUE(table.partitions[1].extended);
-  EXPECT_FALSE(table.partitions[1].logical);
-  EXPECT_TRUE(table.partitions[3].logical);
-  EXPECT_EQ(table.partitions[3].number, 5);
-  EXPECT_EQ(table.partitions[0].type_name, "Linux");
-  EXPECT_EQ(table.last()->number, 7);
-  EXPECT_THAT(table.warnings, IsEmpty());
-  // The first record lies at the start of the extended partition, the others
-  // where the links point.
-  const auto areas = table.areas.to_vector();
-  ASSERT_EQ(areas.size(), 4u);
-  EXPECT_EQ(areas[0], (Range{0, 512}));
-  EXPECT_EQ(areas[1], (Range{40960 * 512, 512}));
-  for (const Range area : areas) {
-    EXPECT_EQ(peek(area.offset + 510, 2), "\x55\xaa");
-  }
+    make(100 * MiB, mbr_with_logical);
+    const PartitionTable table = read_as_sfdisk();
+    ASSERT_EQ(table.partitions.size(), 6u);
+    EXPECT_TRUE(table.partitions[1].extended);
+    EXPECT_FALSE(table.partitions[1].logical);
+    EXPECT_TRUE(table.partitions[3].logical);
+    EXPECT_EQ(table.partitions[3].number, 5);
+    EXPECT_EQ(table.partitions[0].type_name, "Linux");
+    EXPECT_EQ(table.last()->number, 7);
+    EXPECT_THAT(table.warnings, IsEmpty());
+    // The first record lies at the start of the extended partition, the others where the links point.
+    const auto areas = table.areas.to_vector();
+    ASSERT_EQ(areas.size(), 4u);
+    EXPECT_EQ(areas[0], (Range{0, 512}));
+    EXPECT_EQ(areas[1], (Range{40960 * 512, 512}));
+    for (const Range area : areas) {
+        EXPECT_EQ(peek(area.offset + 510, 2), "\x55\xaa");
+    }
 }
 
 TEST_F(PartitionRead, MbrWithoutPartitions) {
-  make(10 * MiB, "label: dos\n");
-  EXPECT_EQ(read_as_sfdisk().last(), nullptr);
+    make(10 * MiB, "label: dos\n");
+    EXPECT_EQ(read_as_sfdisk().last(), nullptr);
 }
 
 TEST_F(PartitionRead, MbrWithABlankExtendedPartition) {
-  make(100 * MiB, "label: dos\nstart=2048, size=100000, type=5\n");
-  poke(2048 * 512, std::string(512, '\0'));
-  EXPECT_EQ(read_as_sfdisk().partitions.size(), 1u);
+    make(100 * MiB, "label: dos\nstart=2048, size=100000, type=5\n");
+    poke(2048 * 512, std::string(512, '\0'));
+    EXPECT_EQ(read_as_sfdisk().partitions.size(), 1u);
 }
 
 TEST_F(PartitionRead, Gpt) {
-  make(100 * MiB, three_in_gpt);
-  const PartitionTable table = read_as_sfdisk();
-  EXPECT_EQ(table.partitions.at(0).type_name, "EFI System");
-  EXPECT_TRUE(table.backup_at_end);
-  EXPECT_THAT(table.warnings, IsEmpty());
-  EXPECT_THAT(
-      table.areas.to_vector(),
-      ElementsAre(Range{0, 34 * 512}, Range{100 * MiB - 33 * 512, 33 * 512}));
+    make(100 * MiB, three_in_gpt);
+    const PartitionTable table = read_as_sfdisk();
+    EXPECT_EQ(table.partitions.at(0).type_name, "EFI System");
+    EXPECT_TRUE(table.backup_at_end);
+    EXPECT_THAT(table.warnings, IsEmpty());
+    EXPECT_THAT(table.areas.to_vector(),
+                ElementsAre(Range{0, 34 * 512}, Range{100 * MiB - 33 * 512, 33 * 512}));
 }
 
 TEST_F(PartitionRead, PartitionsOutOfOrder) {
-  make(100 * MiB);
-  run_tool({"sgdisk", "-n", "3:2048:4095", "-n", "1:90000:100000", "-n",
-            "7:50000:60000", path_});
-  const PartitionTable table = read_as_sfdisk();
-  EXPECT_EQ(table.last()->number, 1);
-  make(100 * MiB, "label: dos\nstart=90000, size=1000, type=83\nstart=2048, "
-                  "size=1000, type=83\n");
-  EXPECT_EQ(read_as_sfdisk().last()->number, 1);
+    make(100 * MiB);
+    run_tool({"sgdisk", "-n", "3:2048:4095", "-n", "1:90000:100000", "-n", "7:50000:60000", path_});
+    const PartitionTable table = read_as_sfdisk();
+    EXPECT_EQ(table.last()->number, 1);
+    make(100 * MiB, "label: dos\nstart=90000, size=1000, type=83\nstart=2048, "
+                    "size=1000, type=83\n");
+    EXPECT_EQ(read_as_sfdisk().last()->number, 1);
 }
 
 TEST_F(PartitionRead, HybridMbrIsReadAsGpt) {
-  make(100 * MiB, three_in_gpt);
-  run_tool({"sgdisk", "-h", "2", path_});
-  const PartitionTable table = read_as_sfdisk();
-  EXPECT_EQ(table.type, TableType::gpt);
-  EXPECT_THAT(table.warnings, ElementsAre(HasSubstr("hybrid")));
+    make(100 * MiB, three_in_gpt);
+    run_tool({"sgdisk", "-h", "2", path_});
+    const PartitionTable table = read_as_sfdisk();
+    EXPECT_EQ(table.type, TableType::gpt);
+    EXPECT_THAT(table.warnings, ElementsAre(HasSubstr("hybrid")));
 }
 
 TEST_F(PartitionRead, GptWithSectorsOf4096Bytes) {
-  make(100 * MiB);
-  feed({"fdisk", "-b", "4096", path_}, "g\nn\n1\n\n+10M\nn\n2\n\n+20M\nw\n");
-  const PartitionTable table = read();
-  EXPECT_EQ(table.sector_size, 4096u);
-  ASSERT_EQ(table.partitions.size(), 2u);
-  EXPECT_EQ(table.partitions[0].range.length, 10 * MiB);
-  EXPECT_EQ(table.partitions[1].range.length, 20 * MiB);
-  const std::string listed =
-      run_tool({"fdisk", "-b", "4096", "-l", "-o", "Start,UUID", path_});
-  for (const Partition &partition : table.partitions) {
-    EXPECT_THAT(listed,
-                AllOf(HasSubstr(std::to_string(partition.range.offset / 4096)),
-                      HasSubstr(partition.uuid)));
-  }
-  EXPECT_THAT(
-      table.areas.to_vector(),
-      ElementsAre(Range{0, 6 * 4096}, Range{100 * MiB - 5 * 4096, 5 * 4096}));
+    make(100 * MiB);
+    feed({"fdisk", "-b", "4096", path_}, "g\nn\n1\n\n+10M\nn\n2\n\n+20M\nw\n");
+    const PartitionTable table = read();
+    EXPECT_EQ(table.sector_size, 4096u);
+    ASSERT_EQ(table.partitions.size(), 2u);
+    EXPECT_EQ(table.partitions[0].range.length, 10 * MiB);
+    EXPECT_EQ(table.partitions[1].range.length, 20 * MiB);
+    const std::string listed = run_tool({"fdisk", "-b", "4096", "-l", "-o", "Start,UUID", path_});
+    for (const Partition& partition : table.partitions) {
+        EXPECT_THAT(listed,
+                    AllOf(HasSubstr(std::to_string(partition.range.offset / 4096)), HasSubstr(partition.uuid)));
+    }
+    EXPECT_THAT(table.areas.to_vector(),
+                ElementsAre(Range{0, 6 * 4096}, Range{100 * MiB - 5 * 4096, 5 * 4096}));
 }
 
 TEST_F(PartitionRead, MbrWithSectorsOf4096BytesIsToldByItsContent) {
-  make(100 * MiB);
-  feed({"fdisk", "-b", "4096", path_}, "o\nn\np\n1\n256\n+8M\nw\n");
-  EXPECT_EQ(read().sector_size, 512u); // nothing tells
-  run_tool({"mke2fs", "-q", "-t", "ext4", "-E", "offset=1048576", path_, "8M"});
-  const PartitionTable table = read();
-  EXPECT_EQ(table.sector_size, 4096u);
-  EXPECT_EQ(table.partitions.at(0).range, (Range{MiB, 8 * MiB}));
+    make(100 * MiB);
+    feed({"fdisk", "-b", "4096", path_}, "o\nn\np\n1\n256\n+8M\nw\n");
+    EXPECT_EQ(read().sector_size, 512u); // nothing tells
+    run_tool({"mke2fs", "-q", "-t", "ext4", "-E", "offset=1048576", path_, "8M"});
+    const PartitionTable table = read();
+    EXPECT_EQ(table.sector_size, 4096u);
+    EXPECT_EQ(table.partitions.at(0).range, (Range{MiB, 8 * MiB}));
 }
 
 TEST_F(PartitionRead, DamagedPrimaryGpt) {
-  make(100 * MiB, three_in_gpt);
-  const PartitionTable before = read();
-  struct Damage {
-    std::uint64_t offset;
-    const char *problem;
-  };
-  for (const Damage damage :
-       {Damage{512, "no GPT signature"},
-        Damage{512 + 24, "bad header checksum"},
-        Damage{512 + 60, "bad header checksum"},
-        Damage{512 + 12, "impossible header length"},
-        Damage{1024 + 130, "bad checksum of its entries"}}) {
-    const std::string kept = peek(damage.offset, 1);
-    poke(damage.offset, std::string(1, static_cast<char>(kept[0] ^ 0x10)));
-    const PartitionTable table = read_as_sfdisk();
-    EXPECT_THAT(
-        table.warnings,
-        ElementsAre(AllOf(
-            HasSubstr("primary GPT at byte 512"), HasSubstr(damage.problem),
-            HasSubstr("backup at byte " + std::to_string(100 * MiB - 512)))));
-    EXPECT_EQ(table.id, before.id);
-    EXPECT_TRUE(table.backup_at_end);
-    poke(damage.offset, kept);
-  }
+    make(100 * MiB, three_in_gpt);
+    const PartitionTable before = read();
+    struct Damage {
+        std::uint64_t offset;
+        const char* problem;
+    };
+    for (const Damage damage :
+         {Damage{512, "no GPT signature"}, Damage{512 + 24, "bad header checksum"},
+          Damage{512 + 60, "bad header checksum"}, Damage{512 + 12, "impossible header length"},
+          Damage{1024 + 130, "bad checksum of its entries"}}) {
+        const std::string kept = peek(damage.offset, 1);
+        poke(damage.offset, std::string(1, static_cast<char>(kept[0] ^ 0x10)));
+        const PartitionTable table = read_as_sfdisk();
+        EXPECT_THAT(table.warnings,
+                    ElementsAre(AllOf(HasSubstr("primary GPT at byte 512"), HasSubstr(damage.problem),
+                                      HasSubstr("backup at byte " + std::to_string(100 * MiB - 512)))));
+        EXPECT_EQ(table.id, before.id);
+        EXPECT_TRUE(table.backup_at_end);
+        poke(damage.offset, kept);
+    }
 }
 
 TEST_F(PartitionRead, DamagedBackupGpt) {
-  make(100 * MiB, three_in_gpt);
-  for (const std::uint64_t offset :
-       {100 * MiB - 512, 100 * MiB - 512 + 16, 100 * MiB - 33 * 512 + 5}) {
-    const std::string kept = peek(offset, 1);
-    poke(offset, std::string(1, static_cast<char>(kept[0] ^ 0x10)));
-    EXPECT_THAT(read_as_sfdisk().warnings,
-                ElementsAre(AllOf(HasSubstr("backup GPT"), HasSubstr("damaged"),
-                                  HasSubstr(std::to_string(100 * MiB - 512)))));
-    poke(offset, kept);
-  }
+    make(100 * MiB, three_in_gpt);
+    for (const std::uint64_t offset : {100 * MiB - 512, 100 * MiB - 512 + 16, 100 * MiB - 33 * 512 + 5}) {
+        const std::string kept = peek(offset, 1);
+        poke(offset, std::string(1, static_cast<char>(kept[0] ^ 0x10)));
+        EXPECT_THAT(read_as_sfdisk().warnings, ElementsAre(AllOf(HasSubstr("backup GPT"), HasSubstr("damaged"),
+                                                                 HasSubstr(std::to_string(100 * MiB - 512)))));
+        poke(offset, kept);
+    }
 }
 
 TEST_F(PartitionRead, BothGptDamaged) {
-  make(100 * MiB, three_in_gpt);
-  poke(512 + 60, "x");
-  poke(100 * MiB - 33 * 512 + 200, "x");
-  const Error error = this->error();
-  EXPECT_EQ(error.code(), ErrorCode::damaged);
-  EXPECT_EQ(error.reason(), Reason::table_damaged);
-  EXPECT_THAT(error.what(),
-              AllOf(HasSubstr("byte 512 "), HasSubstr("bad header checksum"),
-                    HasSubstr("bad checksum of its entries"),
-                    HasSubstr(path_)));
+    make(100 * MiB, three_in_gpt);
+    poke(512 + 60, "x");
+    poke(100 * MiB - 33 * 512 + 200, "x");
+    const Error error = this->error();
+    EXPECT_EQ(error.code(), ErrorCode::damaged);
+    EXPECT_EQ(error.reason(), Reason::table_damaged);
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("byte 512 "), HasSubstr("bad header checksum"),
+                                    HasSubstr("bad checksum of its entries"), HasSubstr(path_)));
 }
 
 TEST_F(PartitionRead, ProtectiveMbrWithoutGpt) {
-  make(100 * MiB, three_in_gpt);
-  poke(512, std::string(33 * 512, '\0'));
-  poke(100 * MiB - 33 * 512, std::string(33 * 512, '\0'));
-  EXPECT_EQ(error().reason(), Reason::table_damaged);
+    make(100 * MiB, three_in_gpt);
+    poke(512, std::string(33 * 512, '\0'));
+    poke(100 * MiB - 33 * 512, std::string(33 * 512, '\0'));
+    EXPECT_EQ(error().reason(), Reason::table_damaged);
 }
 
 TEST_F(PartitionRead, GptWithoutProtectiveMbr) {
-  make(100 * MiB, three_in_gpt);
-  poke(0, std::string(512, '\0'));
-  EXPECT_THAT(error().what(), HasSubstr("no protective MBR"));
-  run_tool({"mkswap",
-            path_}); // leaves the first 1024 bytes alone; the table is history
-  EXPECT_EQ(read().type, TableType::none);
+    make(100 * MiB, three_in_gpt);
+    poke(0, std::string(512, '\0'));
+    EXPECT_THAT(error().what(), HasSubstr("no protective MBR"));
+    run_tool({"mkswap", path_}); // leaves the first 1024 bytes alone; the table is history
+    EXPECT_EQ(read().type, TableType::none);
 }
 
 TEST_F(PartitionRead, LeftOverGptBelowAnMbr) {
-  make(100 * MiB, three_in_gpt);
-  const std::string gpt = peek(512, 33 * 512);
-  make(100 * MiB, "label: dos\nstart=2048, size=2048, type=83\n");
-  poke(512, gpt);
-  const PartitionTable table = read_as_sfdisk();
-  EXPECT_EQ(table.type, TableType::mbr);
-  EXPECT_THAT(table.warnings, ElementsAre(HasSubstr("left over")));
+    make(100 * MiB, three_in_gpt);
+    const std::string gpt = peek(512, 33 * 512);
+    make(100 * MiB, "label: dos\nstart=2048, size=2048, type=83\n");
+    poke(512, gpt);
+    const PartitionTable table = read_as_sfdisk();
+    EXPECT_EQ(table.type, TableType::mbr);
+    EXPECT_THAT(table.warnings, ElementsAre(HasSubstr("left over")));
 }
 
 TEST_F(PartitionRead, DisagreeingGptCopies) {
-  make(100 * MiB, three_in_gpt);
-  const std::string backup = peek(100 * MiB - 33 * 512, 33 * 512);
-  run_tool({"sgdisk", "-c", "1:other", path_});
-  poke(100 * MiB - 33 * 512, backup);
-  const PartitionTable table = read_as_sfdisk();
-  EXPECT_EQ(table.partitions.at(0).name, "other");
-  EXPECT_THAT(table.warnings,
-              ElementsAre(HasSubstr("differs from the primary")));
+    make(100 * MiB, three_in_gpt);
+    const std::string backup = peek(100 * MiB - 33 * 512, 33 * 512);
+    run_tool({"sgdisk", "-c", "1:other", path_});
+    poke(100 * MiB - 33 * 512, backup);
+    const PartitionTable table = read_as_sfdisk();
+    EXPECT_EQ(table.partitions.at(0).name, "other");
+    EXPECT_THAT(table.warnings, ElementsAre(HasSubstr("differs from the primary")));
 }
 
 TEST_F(PartitionRead, GrownDisk) {
-  make(100 * MiB, three_in_gpt);
-  std::filesystem::resize_file(path_, 150 * MiB);
-  const PartitionTable table = read_as_sfdisk();
-  EXPECT_FALSE(table.backup_at_end);
-  EXPECT_THAT(table.warnings,
-              ElementsAre(HasSubstr(std::to_string(100 * MiB - 512))));
-  EXPECT_TRUE(table.areas.contains({100 * MiB - 33 * 512, 33 * 512}));
-  // Nobody tells where the backup is but the protective MBR.
-  poke(512, std::string(33 * 512, 'x'));
-  const PartitionTable by_backup = read();
-  EXPECT_FALSE(by_backup.backup_at_end);
-  EXPECT_EQ(by_backup.partitions.size(), 3u);
-  EXPECT_EQ(by_backup.id, table.id);
+    make(100 * MiB, three_in_gpt);
+    std::filesystem::resize_file(path_, 150 * MiB);
+    const PartitionTable table = read_as_sfdisk();
+    EXPECT_FALSE(table.backup_at_end);
+    EXPECT_THAT(table.warnings, ElementsAre(HasSubstr(std::to_string(100 * MiB - 512))));
+    EXPECT_TRUE(table.areas.contains({100 * MiB - 33 * 512, 33 * 512}));
+    // Nobody tells where the backup is but the protective MBR.
+    poke(512, std::string(33 * 512, 'x'));
+    const PartitionTable by_backup = read();
+    EXPECT_FALSE(by_backup.backup_at_end);
+    EXPECT_EQ(by_backup.partitions.size(), 3u);
+    EXPECT_EQ(by_backup.id, table.id);
 }
 
 TEST_F(PartitionRead, CutDisk) {
-  make(100 * MiB, three_in_gpt);
-  std::filesystem::resize_file(path_, 60 * MiB);
-  const PartitionTable table = read();
-  EXPECT_EQ(table.partitions.size(), 3u);
-  EXPECT_FALSE(table.backup_at_end);
-  EXPECT_THAT(table.warnings, ElementsAre(HasSubstr("not on the disk"),
-                                          HasSubstr("last sector")));
+    make(100 * MiB, three_in_gpt);
+    std::filesystem::resize_file(path_, 60 * MiB);
+    const PartitionTable table = read();
+    EXPECT_EQ(table.partitions.size(), 3u);
+    EXPECT_FALSE(table.backup_at_end);
+    EXPECT_THAT(table.warnings, ElementsAre(HasSubstr("not on the disk"), HasSubstr("last sector")));
 }
 
 TEST_F(PartitionRead, PartitionBeyondTheEnd) {
-  make(100 * MiB, three_in_gpt);
-  std::filesystem::resize_file(path_, 21 * MiB);
-  Error error = this->error();
-  EXPECT_EQ(error.code(), ErrorCode::damaged);
-  EXPECT_EQ(error.reason(), Reason::partition_beyond_end);
-  EXPECT_THAT(error.what(), AllOf(HasSubstr("Partition 3"),
-                                  HasSubstr(std::to_string(45056 * 512)),
-                                  HasSubstr(std::to_string(21 * MiB))));
-  make(100 * MiB, mbr_with_logical);
-  std::filesystem::resize_file(path_, 15 * MiB); // cuts primary 3
-  EXPECT_EQ(this->error().reason(), Reason::partition_beyond_end);
-  std::filesystem::resize_file(path_, 30 * MiB); // cuts the extended one
-  error = this->error();
-  EXPECT_EQ(error.reason(), Reason::partition_beyond_end);
-  EXPECT_THAT(error.what(), HasSubstr(std::to_string(30 * MiB)));
+    make(100 * MiB, three_in_gpt);
+    std::filesystem::resize_file(path_, 21 * MiB);
+    Error error = this->error();
+    EXPECT_EQ(error.code(), ErrorCode::damaged);
+    EXPECT_EQ(error.reason(), Reason::partition_beyond_end);
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("Partition 3"), HasSubstr(std::to_string(45056 * 512)),
+                                    HasSubstr(std::to_string(21 * MiB))));
+    make(100 * MiB, mbr_with_logical);
+    std::filesystem::resize_file(path_, 15 * MiB); // cuts primary 3
+    EXPECT_EQ(this->error().reason(), Reason::partition_beyond_end);
+    std::filesystem::resize_file(path_, 30 * MiB); // cuts the extended one
+    error = this->error();
+    EXPECT_EQ(error.reason(), Reason::partition_beyond_end);
+    EXPECT_THAT(error.what(), HasSubstr(std::to_string(30 * MiB)));
 }
 
 TEST_F(PartitionRead, OverlapInMbr) {
-  make(100 * MiB, "label: dos\nstart=2048, size=2048, type=83\nstart=4096, "
-                  "size=2048, type=83\n");
-  poke_number(446 + 12, 2049);
-  Error error = this->error();
-  EXPECT_EQ(error.reason(), Reason::partitions_overlap);
-  EXPECT_THAT(
-      error.what(),
-      HasSubstr(
-          "Partitions 1 (bytes 1048576 to 2097664) and 2 (bytes 2097152 to"));
-  poke_number(446 + 12, 2048);
-  EXPECT_EQ(read().partitions.size(), 2u);
-  // a primary over the extended one, a logical over its neighbour, and one over
-  // a boot record
-  make(100 * MiB, mbr_with_logical);
-  poke_number(446 + 2 * 16 + 12, 20480);
-  EXPECT_EQ(this->error().reason(), Reason::partitions_overlap);
-  make(100 * MiB, mbr_with_logical);
-  poke_number(40960 * 512 + 446 + 12, 47105 - 43008);
-  EXPECT_THAT(this->error().what(), HasSubstr("Partitions 5 "));
-  make(100 * MiB, mbr_with_logical);
-  poke_number(40960 * 512 + 446 + 12, 46000 - 43008);
-  error = this->error();
-  EXPECT_THAT(error.what(),
-              HasSubstr("lies over the table itself")); // the next boot record
+    make(100 * MiB, "label: dos\nstart=2048, size=2048, type=83\nstart=4096, "
+                    "size=2048, type=83\n");
+    poke_number(446 + 12, 2049);
+    Error error = this->error();
+    EXPECT_EQ(error.reason(), Reason::partitions_overlap);
+    EXPECT_THAT(error.what(), HasSubstr("Partitions 1 (bytes 1048576 to 2097664) and 2 (bytes 2097152 to"));
+    poke_number(446 + 12, 2048);
+    EXPECT_EQ(read().partitions.size(), 2u);
+    // a primary over the extended one, a logical over its neighbour, and one over a boot record
+    make(100 * MiB, mbr_with_logical);
+    poke_number(446 + 2 * 16 + 12, 20480);
+    EXPECT_EQ(this->error().reason(), Reason::partitions_overlap);
+    make(100 * MiB, mbr_with_logical);
+    poke_number(40960 * 512 + 446 + 12, 47105 - 43008);
+    EXPECT_THAT(this->error().what(), HasSubstr("Partitions 5 "));
+    make(100 * MiB, mbr_with_logical);
+    poke_number(40960 * 512 + 446 + 12, 46000 - 43008);
+    error = this->error();
+    EXPECT_THAT(error.what(),
+                HasSubstr("lies over the table itself")); // the next boot record
 }
 
 TEST_F(PartitionRead, OverlapInGpt) {
-  make(100 * MiB, three_in_gpt);
-  for (const std::uint64_t at : {std::uint64_t{512}, 100 * MiB - 512}) {
-    std::string header = peek(at, 512);
-    const std::uint64_t entries_at =
-        load_le<std::uint64_t>(std::as_bytes(std::span(header)), 72) * 512;
-    std::string entries = peek(entries_at, 128 * 128);
-    store_le<std::uint64_t>(std::as_writable_bytes(std::span(entries)), 32,
-                            3000); // start of number 1
-    store_le<std::uint64_t>(std::as_writable_bytes(std::span(entries)), 40,
-                            4096); // its end
-    seal_gpt_header(std::as_writable_bytes(std::span(header)),
-                    std::as_bytes(std::span(entries)));
-    poke(at, header);
-    poke(entries_at, entries);
-  }
-  const Error error = this->error();
-  EXPECT_EQ(error.reason(), Reason::partitions_overlap);
-  EXPECT_THAT(error.what(), HasSubstr("Partitions 1 "));
+    make(100 * MiB, three_in_gpt);
+    for (const std::uint64_t at : {std::uint64_t{512}, 100 * MiB - 512}) {
+        std::string header = peek(at, 512);
+        const std::uint64_t entries_at = load_le<std::uint64_t>(std::as_bytes(std::span(header)), 72) * 512;
+        std::string entries = peek(entries_at, 128 * 128);
+        store_le<std::uint64_t>(std::as_writable_bytes(std::span(entries)), 32,
+                                3000); // start of number 1
+        store_le<std::uint64_t>(std::as_writable_bytes(std::span(entries)), 40,
+                                4096); // its end
+        seal_gpt_header(std::as_writable_bytes(std::span(header)), std::as_bytes(std::span(entries)));
+        poke(at, header);
+        poke(entries_at, entries);
+    }
+    const Error error = this->error();
+    EXPECT_EQ(error.reason(), Reason::partitions_overlap);
+    EXPECT_THAT(error.what(), HasSubstr("Partitions 1 "));
 }
 
 TEST_F(PartitionRead, PartitionOverTheBackupGpt) {
-  make(100 * MiB, three_in_gpt);
-  std::string header = peek(512, 512);
-  std::string entries = peek(1024, 128 * 128);
-  store_le<std::uint64_t>(std::as_writable_bytes(std::span(entries)),
-                          2 * 128 + 40, 100 * MiB / 512 - 5);
-  seal_gpt_header(std::as_writable_bytes(std::span(header)),
-                  std::as_bytes(std::span(entries)));
-  poke(512, header);
-  poke(1024, entries);
-  const Error error = this->error();
-  EXPECT_EQ(error.reason(), Reason::table_damaged);
-  EXPECT_THAT(error.what(), AllOf(HasSubstr("partition 3 "),
-                                  HasSubstr("over the table itself")));
+    make(100 * MiB, three_in_gpt);
+    std::string header = peek(512, 512);
+    std::string entries = peek(1024, 128 * 128);
+    store_le<std::uint64_t>(std::as_writable_bytes(std::span(entries)), 2 * 128 + 40, 100 * MiB / 512 - 5);
+    seal_gpt_header(std::as_writable_bytes(std::span(header)), std::as_bytes(std::span(entries)));
+    poke(512, header);
+    poke(1024, entries);
+    const Error error = this->error();
+    EXPECT_EQ(error.reason(), Reason::table_damaged);
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("partition 3 "), HasSubstr("over the table itself")));
 }
 
 TEST_F(PartitionRead, ExtendedChainThatLoops) {
-  make(100 * MiB, mbr_with_logical);
-  const std::uint64_t second = read().areas.to_vector().at(2).offset;
-  poke_number(second + 446 + 16 + 8, 0); // the link: back to the first record
-  const Error error = this->error();
-  EXPECT_EQ(error.reason(), Reason::table_damaged);
-  EXPECT_THAT(error.what(),
-              HasSubstr("comes back to byte " + std::to_string(40960 * 512)));
+    make(100 * MiB, mbr_with_logical);
+    const std::uint64_t second = read().areas.to_vector().at(2).offset;
+    poke_number(second + 446 + 16 + 8, 0); // the link: back to the first record
+    const Error error = this->error();
+    EXPECT_EQ(error.reason(), Reason::table_damaged);
+    EXPECT_THAT(error.what(), HasSubstr("comes back to byte " + std::to_string(40960 * 512)));
 }
 
 TEST_F(PartitionRead, ExtendedChainThatLeaves) {
-  make(100 * MiB, mbr_with_logical);
-  poke_number(40960 * 512 + 446 + 16 + 8, 130000);
-  EXPECT_THAT(error().what(), HasSubstr("points out of it"));
-  make(100 * MiB, mbr_with_logical);
-  poke_number(40960 * 512 + 446 + 12, 130000);
-  EXPECT_THAT(error().what(), HasSubstr("leaves it"));
-  make(100 * MiB, mbr_with_logical);
-  poke(40960 * 512 + 510, std::string(1, '\0'));
-  EXPECT_THAT(error().what(), HasSubstr("no signature"));
+    make(100 * MiB, mbr_with_logical);
+    poke_number(40960 * 512 + 446 + 16 + 8, 130000);
+    EXPECT_THAT(error().what(), HasSubstr("points out of it"));
+    make(100 * MiB, mbr_with_logical);
+    poke_number(40960 * 512 + 446 + 12, 130000);
+    EXPECT_THAT(error().what(), HasSubstr("leaves it"));
+    make(100 * MiB, mbr_with_logical);
+    poke(40960 * 512 + 510, std::string(1, '\0'));
+    EXPECT_THAT(error().what(), HasSubstr("no signature"));
 }
 
 TEST_F(PartitionRead, TooManyLogicalPartitions) {
-  make(200 * MiB, "label: dos\nstart=2048, size=400000, type=5\n");
-  const auto write_chain = [this](std::uint32_t records) {
-    for (std::uint32_t i = 0; i < records; ++i) {
-      const std::uint64_t at = (2048 + std::uint64_t{i} * 100) * 512;
-      std::string record(512, '\0');
-      const auto bytes = std::as_writable_bytes(std::span(record));
-      store_le<std::uint16_t>(bytes, 510, 0xaa55);
-      store_le<std::uint8_t>(bytes, 446 + 4, 0x83);
-      store_le<std::uint32_t>(bytes, 446 + 8, 1);
-      store_le<std::uint32_t>(bytes, 446 + 12, 50);
-      if (i + 1 < records) {
-        store_le<std::uint8_t>(bytes, 462 + 4, 5);
-        store_le<std::uint32_t>(bytes, 462 + 8, (i + 1) * 100);
-        store_le<std::uint32_t>(bytes, 462 + 12, 51);
-      }
-      poke(at, record);
-    }
-  };
-  write_chain(56);
-  EXPECT_EQ(read_as_sfdisk().partitions.size(), 57u);
-  write_chain(57);
-  EXPECT_EQ(error().reason(), Reason::table_not_supported);
+    make(200 * MiB, "label: dos\nstart=2048, size=400000, type=5\n");
+    const auto write_chain = [this](std::uint32_t records) {
+        for (std::uint32_t i = 0; i < records; ++i) {
+            const std::uint64_t at = (2048 + std::uint64_t{i} * 100) * 512;
+            std::string record(512, '\0');
+            const auto bytes = std::as_writable_bytes(std::span(record));
+            store_le<std::uint16_t>(bytes, 510, 0xaa55);
+            store_le<std::uint8_t>(bytes, 446 + 4, 0x83);
+            store_le<std::uint32_t>(bytes, 446 + 8, 1);
+            store_le<std::uint32_t>(bytes, 446 + 12, 50);
+            if (i + 1 < records) {
+                store_le<std::uint8_t>(bytes, 462 + 4, 5);
+                store_le<std::uint32_t>(bytes, 462 + 8, (i + 1) * 100);
+                store_le<std::uint32_t>(bytes, 462 + 12, 51);
+            }
+            poke(at, record);
+        }
+    };
+    write_chain(56);
+    EXPECT_EQ(read_as_sfdisk().partitions.size(), 57u);
+    write_chain(57);
+    EXPECT_EQ(error().reason(), Reason::table_not_supported);
 }
 
 TEST_F(PartitionRead, TypeOfAnEntryMissing) {
-  make(100 * MiB, mbr_with_logical);
-  poke(446 + 4, std::string(1, '\0'));
-  EXPECT_THAT(error().what(), HasSubstr("a size but no type"));
+    make(100 * MiB, mbr_with_logical);
+    poke(446 + 4, std::string(1, '\0'));
+    EXPECT_THAT(error().what(), HasSubstr("a size but no type"));
 }
 
 TEST_F(PartitionRead, WholeDiskFileSystems) {
-  for (const std::vector<std::string> &maker :
-       {std::vector<std::string>{"mkfs.vfat"},
-        {"mkntfs", "-F", "-q", "-f"},
-        {"mke2fs", "-q", "-F"},
-        {"mkswap"}}) {
+    for (const std::vector<std::string>& maker : {std::vector<std::string>{"mkfs.vfat"},
+                                                  {"mkntfs", "-F", "-q", "-f"},
+                                                  {"mke2fs", "-q", "-F"},
+                                                  {"mkswap"}}) {
+        make(40 * MiB);
+        std::vector<std::string> argv = maker;
+        argv.push_back(path_);
+        run_tool(argv);
+        EXPECT_EQ(read().type, TableType::none) << maker[0];
+        poke(510, "\x55\xaa"); // a boot loader in the first sector
+        EXPECT_EQ(read().type, TableType::none) << maker[0];
+        EXPECT_TRUE(read().areas.empty());
+    }
+    // What stands in the place of the entries is boot code, of a file system that nobody knows.
     make(40 * MiB);
-    std::vector<std::string> argv = maker;
-    argv.push_back(path_);
-    run_tool(argv);
-    EXPECT_EQ(read().type, TableType::none) << maker[0];
-    poke(510, "\x55\xaa"); // a boot loader in the first sector
-    EXPECT_EQ(read().type, TableType::none) << maker[0];
-    EXPECT_TRUE(read().areas.empty());
-  }
-  // What stands in the place of the entries is boot code, of a file system that
-  // nobody knows.
-  make(40 * MiB);
-  poke(446, std::string(64, 'x') + "\x55\xaa");
-  EXPECT_EQ(read().type, TableType::none);
+    poke(446, std::string(64, 'x') + "\x55\xaa");
+    EXPECT_EQ(read().type, TableType::none);
 }
 
 TEST_F(PartitionRead, FatWithAnythingInThePlaceOfEntries) {
-  make(40 * MiB);
-  run_tool({"mkfs.vfat", path_});
-  std::string entry(16, '\0');
-  entry[4] = '\x83';
-  entry[9] = '\x10';
-  entry[13] = '\x10';
-  poke(446, entry);
-  EXPECT_EQ(read().type, TableType::none);
-  entry[4] = '\xee';
-  entry.replace(8, 2, std::string("\x01\x00", 2));
-  poke(446, entry);
-  EXPECT_EQ(read().type, TableType::none);
+    make(40 * MiB);
+    run_tool({"mkfs.vfat", path_});
+    std::string entry(16, '\0');
+    entry[4] = '\x83';
+    entry[9] = '\x10';
+    entry[13] = '\x10';
+    poke(446, entry);
+    EXPECT_EQ(read().type, TableType::none);
+    entry[4] = '\xee';
+    entry.replace(8, 2, std::string("\x01\x00", 2));
+    poke(446, entry);
+    EXPECT_EQ(read().type, TableType::none);
 }
 
 TEST_F(PartitionRead, OddSizes) {
-  make(100 * MiB, three_in_gpt);
-  std::filesystem::resize_file(path_, 100 * MiB + 100);
-  EXPECT_TRUE(read_as_sfdisk().backup_at_end);
-  make(10 * MiB, "label: dos\nstart=2048, size=2048, type=83\n");
-  std::filesystem::resize_file(path_, 4096 * 512 - 1);
-  EXPECT_EQ(error().reason(), Reason::partition_beyond_end);
-  for (const std::uint64_t size :
-       {0, 1, 511, 512, 513, 1024, 2048, 4096, 8191}) {
-    MemoryDevice disk(size);
-    EXPECT_EQ(read_partition_table(disk).type, TableType::none) << size;
-    EXPECT_EQ(identify_content(disk), std::nullopt) << size;
-  }
+    make(100 * MiB, three_in_gpt);
+    std::filesystem::resize_file(path_, 100 * MiB + 100);
+    EXPECT_TRUE(read_as_sfdisk().backup_at_end);
+    make(10 * MiB, "label: dos\nstart=2048, size=2048, type=83\n");
+    std::filesystem::resize_file(path_, 4096 * 512 - 1);
+    EXPECT_EQ(error().reason(), Reason::partition_beyond_end);
+    for (const std::uint64_t size : {0, 1, 511, 512, 513, 1024, 2048, 4096, 8191}) {
+        MemoryDevice disk(size);
+        EXPECT_EQ(read_partition_table(disk).type, TableType::none) << size;
+        EXPECT_EQ(identify_content(disk), std::nullopt) << size;
+    }
 }
 
 TEST_F(PartitionRead, HugeDisksAndFewReads) {
-  make(100 * MiB, three_in_gpt);
-  const std::string gpt = peek(0, 34 * 512);
-  make(100 * MiB, mbr_with_logical);
-  const std::string mbr = peek(0, 100000 * 512);
-  for (const std::string &head : {gpt, mbr}) {
-    MemoryDevice disk(1ull << 60);
-    disk.write(0, std::as_bytes(std::span(head)));
-    const PartitionTable table = read_partition_table(disk);
-    EXPECT_EQ(table.partitions.size(), head == gpt ? 3u : 6u);
-    EXPECT_LT(disk.bytes_read(), 8 * MiB);
-  }
+    make(100 * MiB, three_in_gpt);
+    const std::string gpt = peek(0, 34 * 512);
+    make(100 * MiB, mbr_with_logical);
+    const std::string mbr = peek(0, 100000 * 512);
+    for (const std::string& head : {gpt, mbr}) {
+        MemoryDevice disk(1ull << 60);
+        disk.write(0, std::as_bytes(std::span(head)));
+        const PartitionTable table = read_partition_table(disk);
+        EXPECT_EQ(table.partitions.size(), head == gpt ? 3u : 6u);
+        EXPECT_LT(disk.bytes_read(), 8 * MiB);
+    }
 }
 
 TEST_F(PartitionRead, ErrorsOfTheDiskAreNotTakenForDamage) {
-  MemoryDevice disk(100 * MiB);
-  disk.fail_at(100);
-  EXPECT_THROW(read_partition_table(disk), SystemError);
+    MemoryDevice disk(100 * MiB);
+    disk.fail_at(100);
+    EXPECT_THROW(read_partition_table(disk), SystemError);
 }
 
 } // namespace

@@ -24,7 +24,7 @@ namespace {
 std::uint32_t next_bit(std::span<const std::byte> bits, std::uint32_t from, std::uint32_t count, bool value) {
     while (from < count) {
         std::uint64_t word = 0;
-        std::memcpy(&word, &bits[from / 64 * 8], sizeof word);
+        std::memcpy(&word, &bits[std::size_t{from} / 64 * 8], sizeof word);
         word = ext2fs_le64_to_cpu(word);
         word = (value ? word : ~word) >> (from % 64);
         if (word != 0)

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include <bit>
 #include <charconv>
 #include <cstddef>
 #include <span>
@@ -72,7 +73,7 @@ errcode_t LibraryHandle::open_channel(const char* name, int flags, io_channel* c
     std::uintptr_t address = 0;
     if (std::from_chars(text.data(), text.data() + text.size(), address, 16).ec != std::errc{})
         return EXT2_ET_BAD_DEVICE_NAME;
-    auto* self = reinterpret_cast<LibraryHandle*>(address);
+    auto* self = std::bit_cast<LibraryHandle*>(address);
     self->channel_.magic = EXT2_ET_MAGIC_IO_CHANNEL;
     self->channel_.manager = manager();
     self->channel_.name = self->name_.data();

@@ -15,9 +15,9 @@ namespace disktool::ext4 {
 
 namespace {
 
-/// resize2fs refuses sizes below an estimate of its own, which errs on the safe side. This model of it was
-/// found by comparing results on thousands of file systems (docs/fs-ext4.md): it is exact there, oddities of
-/// the estimate included, because a value of our own below it would be refused and one above it is a waste.
+/// resize2fs refuses sizes below an estimate of its own, which errs on the safe side. This is a model of that
+/// estimate, oddities included: a value of ours below it would be refused, one above it is a waste. Its shape
+/// was known, its details were settled by comparing results on thousands of file systems (docs/fs-ext4.md).
 class ShrinkModel {
   public:
     ShrinkModel(ext2_filsys filesystem, const BlockDevice& device)
@@ -58,7 +58,9 @@ class ShrinkModel {
         return sum;
     }
     /// Blocks for data in a whole group.
-    std::uint64_t room(std::uint64_t group) const { return per_group_ - overhead(group, group + 1); }
+    std::uint64_t room(std::uint64_t group) const {
+        return per_group_ - std::min(per_group_, overhead(group, group + 1));
+    }
     /// Groups behind the first `count` of which the metadata must have room too: the rest of the flexible
     /// group.
     std::uint64_t rest_of_flexible_group(std::uint64_t count) const {
@@ -90,9 +92,9 @@ class ShrinkModel {
             room_before_last_ += room(groups_ - 1);
             groups_ += more;
             capacity += static_cast<std::int64_t>(more * per_group_);
-            // Groups whose metadata was planned for already are not counted as room a second time.
+            // The room of groups whose metadata was planned for before is left out: one of the oddities.
             const std::uint64_t counted_from = planned_;
-            if (groups_ <= counted_from && flex_size_ != 0)
+            if (groups_ <= counted_from)
                 continue;
             planned_ = groups_ + rest_of_flexible_group(groups_);
             capacity -= static_cast<std::int64_t>(overhead(counted_from, planned_));

@@ -131,9 +131,6 @@ struct Header {
     std::uint64_t l2_entries() const { return cluster_size() / (std::uint64_t{8} * words_per_entry()); }
     /// Guest bytes that one L1 entry covers.
     std::uint64_t l1_coverage() const { return l2_entries() << cluster_bits; }
-    std::uint64_t guest_clusters() const {
-        return virtual_size / cluster_size() + (virtual_size % cluster_size() != 0);
-    }
     /// 32 with subclusters, else 1.
     std::uint32_t subclusters() const { return extended_l2() ? 32 : 1; }
     std::uint64_t subcluster_size() const { return cluster_size() / subclusters(); }

@@ -189,11 +189,12 @@ std::optional<Refusal> Image::refusal(Capability capability) const {
                                                           info_.path)};
     }
     if (header.dirty()) {
-        return Refusal{Reason::image_dirty,
-                       fmt::format("{} was not closed properly (incompatible feature bit 0), "
-                                   "so its reference counts "
-                                   "may be wrong. Repair it with \"qemu-img check -r all\".",
-                                   info_.path)};
+        return Refusal{
+            Reason::image_dirty,
+            fmt::format("{} is marked dirty (incompatible feature bit 0): it was not closed properly, "
+                        "so its reference counts "
+                        "may be wrong. Repair it with \"qemu-img check -r all\".",
+                        info_.path)};
     }
     if (header.encrypted()) {
         return Refusal{Reason::encrypted,

@@ -63,7 +63,11 @@ void ReferenceCount::add(Range place, By by) {
 
 void ReferenceCount::remove(Range place) {
     for (std::uint64_t cluster = first(place); cluster <= last(place); ++cluster) {
-        ++pages_[cluster / page_clusters]->removed[cluster % page_clusters];
+        auto& removed = pages_[cluster / page_clusters]->removed;
+        if (!removed) {
+            removed = std::make_unique<std::array<std::uint16_t, page_clusters>>();
+        }
+        ++(*removed)[cluster % page_clusters];
     }
 }
 
@@ -73,7 +77,8 @@ ReferenceCount::Cell ReferenceCount::at(std::uint64_t cluster) const {
     }
     const Page& page = *pages_[cluster / page_clusters];
     const std::size_t at = cluster % page_clusters;
-    return {page.references[at], page.removed[at], page.in_snapshot[at], page.said_to_be_one[at],
+    const std::uint32_t removed = page.removed ? (*page.removed)[at] : 0;
+    return {page.references[at], removed, page.in_snapshot[at], page.said_to_be_one[at],
             page.said_to_be_more[at]};
 }
 

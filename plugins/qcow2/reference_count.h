@@ -14,10 +14,10 @@
 
 namespace disktool::qcow2 {
 
-/// Exact counts by host cluster. Memory: 4.4 bytes a cluster, only for the parts of the file that are
-/// referenced at all; a file of more than max_clusters is refused as unsupported. Errors: damaged for a
-/// reference beyond the end of the file; unsupported for more than 65534 references to one cluster. Threads:
-/// one at a time.
+/// Exact counts by host cluster. Memory: 2.4 bytes a cluster, 4.4 where references will go, and none for the
+/// parts of the file that nothing refers to; a file of more than max_clusters is refused as unsupported.
+/// Errors: damaged for a reference beyond the end of the file; unsupported for more than 65534 references to
+/// one cluster. Threads: one at a time.
 class ReferenceCount {
   public:
     static constexpr std::uint64_t max_clusters = std::uint64_t{1} << 28;
@@ -54,7 +54,7 @@ class ReferenceCount {
     static constexpr std::size_t page_clusters = 4096;
     struct Page {
         std::array<std::uint16_t, page_clusters> references{};
-        std::array<std::uint16_t, page_clusters> removed{};
+        std::unique_ptr<std::array<std::uint16_t, page_clusters>> removed; ///< null: none
         std::bitset<page_clusters> in_snapshot;
         std::bitset<page_clusters> said_to_be_one;
         std::bitset<page_clusters> said_to_be_more;

@@ -8,7 +8,7 @@ IMAGES=$DISKTOOL_SOURCE/tests/images
 export DISKTOOL_CONFIG=/dev/null LC_ALL=C
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/disktool-test.XXXXXX")
 AT_EXIT=()
-cleanup() { local c; for c in "${AT_EXIT[@]}"; do eval "$c" || true; done; rm -rf "$WORK"; }
+cleanup() { local c; for c in "${AT_EXIT[@]}"; do eval "$c" 2> /dev/null || true; done; rm -rf "$WORK"; }
 trap cleanup EXIT
 cd "$WORK"
 

@@ -86,12 +86,20 @@ INSTANTIATE_TEST_SUITE_P(Kinds, ThinMinimumSizes,
                                          Recipe{"ext4_1t_no_flex_bg", 1 << 30, "-t ext4 -O ^flex_bg"}),
                          [](const auto& test) { return test.param.name; });
 
-TEST(MinimumSize, MayBeAllOfIt) {
-    MadeFilesystem made({"tiny", 58, "-t ext2 -b 1024 -N 16"});
-    const MinimumSize minimum = Opened(made.path())->minimum_size();
+TEST(MinimumSize, OfAFullOneIsItsSize) {
+    MadeFilesystem made({"full", 64, "-t ext2 -b 1024 -N 16"});
+    const std::string file = made.beside("file");
+    const std::uint64_t free = Opened(made.path())->usage().free;
+    dt::write_file(file, std::string(free - 1024, 'x')); // and a block that lists its blocks
+    made.debugfs(fmt::format("write {} file", file));
+    ASSERT_TRUE(fsck_clean(made.path()));
+    Opened opened(made.path());
+    ASSERT_EQ(opened->usage().free, 0u);
+    EXPECT_TRUE(opened->free_extents().empty());
+    const MinimumSize minimum = opened->minimum_size();
     EXPECT_EQ(minimum.reason, Reason::filesystem_full_to_size);
     EXPECT_EQ(minimum.bytes, made.size());
-    EXPECT_EQ(told_by_resize2fs(made.path()), 58u);
+    EXPECT_EQ(told_by_resize2fs(made.path()), 64u);
 }
 
 TEST(MinimumSize, WhatResize2fsWouldNotDoIsSaid) {

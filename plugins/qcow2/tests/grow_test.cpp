@@ -156,16 +156,20 @@ TEST_F(Grow, AQemuThatFollowsFindsAUsableImage) {
 }
 
 TEST_F(Grow, WhatAShrinkLeftBehindTheEndIsNotShown) {
-    create(path, "cluster_size=64k", "1M");
-    qemu_io(path, {"write -q -P 1 0 1M"});
-    // The size alone is changed: entries and the rest of the last cluster stay.
-    patch<std::uint64_t>(path, field::virtual_size, 500 * 512);
-    grow_to({1 << 20, {}});
-    const Bytes now = content_by_qemu(path);
-    EXPECT_EQ(now[500 * 512 - 1], std::byte{1});
-    EXPECT_TRUE(std::all_of(now.begin() + 500 * 512, now.end(), [](std::byte b) { return b == std::byte{0}; }));
-    EXPECT_EQ(qemu_check(path), (Verdict{0, 0}));
-    EXPECT_TRUE(nothing_left(path, {}));
+    for (const std::uint64_t size : {500 * 512, 512 * 512}) { // within a cluster, and at the end of one
+        SCOPED_TRACE(size);
+        std::filesystem::remove(path);
+        create(path, "cluster_size=64k", "1M");
+        qemu_io(path, {"write -q -P 1 0 1M"});
+        // The size alone is changed: entries and the rest of the last cluster stay.
+        patch<std::uint64_t>(path, field::virtual_size, size);
+        grow_to({1 << 20, {}});
+        const Bytes now = content_by_qemu(path);
+        EXPECT_EQ(now[size - 1], std::byte{1});
+        EXPECT_TRUE(std::all_of(now.begin() + size, now.end(), [](std::byte b) { return b == std::byte{0}; }));
+        EXPECT_EQ(qemu_check(path), (Verdict{0, 0}));
+        EXPECT_TRUE(nothing_left(path, {}));
+    }
 }
 
 TEST_F(Grow, SnapshotsOfVersion3KeepTheirContent) {

@@ -50,7 +50,7 @@ TEST_F(HeaderTest, OfQemuIsRead) {
     EXPECT_EQ(header.refcount_bits, 16u);
     EXPECT_EQ(header.refcount_table_clusters, 1u);
     EXPECT_EQ(header.header_length, 112u);
-    EXPECT_EQ(header.guest_clusters(), 16384u);
+    EXPECT_EQ(header.l1_coverage(), 512 * MiB);
     EXPECT_EQ(header.backing_name, "");
     EXPECT_EQ(header.feature_names.front().name, "dirty bit");
 }
