@@ -2,6 +2,7 @@
 #include "allocator.h"
 
 #include "big_endian.h"
+#include "damage.h"
 
 #include <disktool/error.h>
 #include <disktool/size.h>
@@ -14,6 +15,11 @@
 #include <vector>
 
 namespace disktool::qcow2 {
+
+namespace {
+/// Table entries have 56 bits for an offset; this leaves room for all that is allocated behind it.
+constexpr std::uint64_t largest_file = std::uint64_t{1} << 55;
+} // namespace
 
 Allocator::Allocator(File& file, Refcounts& refcounts, std::uint64_t file_size)
     : file_(file), refcounts_(refcounts), first_(divide_up(file_size, refcounts.cluster_size())),
@@ -30,6 +36,10 @@ Allocator::Allocator(File& file, Refcounts& refcounts, std::uint64_t file_size)
                 }
             }
         });
+    }
+    if (next_ > largest_file / refcounts_.cluster_size()) {
+        throw_damaged(file.path(),
+                      fmt::format("cluster {} has a refcount, which is beyond what a file can be", next_ - 1));
     }
     first_ = next_;
 }

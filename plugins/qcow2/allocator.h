@@ -14,15 +14,15 @@ namespace disktool::qcow2 {
 /// Hands out clusters behind the end of the file, in memory first; then writes their refcounts so that the
 /// image is valid at every moment, though the new clusters are leaks until something refers to them:
 ///
-///   allocate ... cover | write_counts, sync | link_blocks, sync | a header that names table(), if it is new
+///   allocate ... cover | write_counts, sync | link_blocks, sync | a header that names new_table()
 ///
 /// Only appends: what an image with wrong refcounts takes for free is never overwritten. Refers to file and
-/// refcounts. Threads: one at a time.
+/// refcounts. Errors: damaged for a refcount beyond any possible file. Threads: one at a time.
 class Allocator {
   public:
     Allocator(File& file, Refcounts& refcounts, std::uint64_t file_size);
 
-    /// Offset in the file of `count` (at least one) clusters in a row.
+    /// Offset in the file of `count` clusters in a row.
     std::uint64_t allocate(std::uint64_t count);
     /// Allocates what refcounts of everything allocated so far need themselves. Throws size_impossible where
     /// the table would get larger than QEMU's limit.

@@ -135,7 +135,7 @@ GrowStep::GrowStep(Image& image, ResizeRequest request) : image_(image), request
     const Growth growth(image_, request_);
     text_ = text_of(growth.layout(), request_.patches);
     cost_.read = growth.layout().clusters.size() * image_.metadata().header().cluster_size();
-    cost_.written = growth.space() + sizeof(HeaderSector);
+    cost_.written = growth.space() + HeaderSector::size;
     cost_.space = growth.space();
     check_space(image_, cost_.space);
 }

@@ -25,6 +25,8 @@ void write_changed(File& file, std::uint64_t offset, std::span<const std::byte> 
 /// whole or not at all: so all changes of one write() are there, or none.
 class HeaderSector {
   public:
+    static constexpr std::size_t size = 512; ///< bytes
+
     explicit HeaderSector(File& file);
 
     /// at: one of field::...
@@ -37,7 +39,7 @@ class HeaderSector {
 
   private:
     File& file_;
-    std::array<std::byte, 512> bytes_;
+    std::array<std::byte, size> bytes_;
 };
 
 } // namespace disktool::qcow2

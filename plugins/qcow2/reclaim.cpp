@@ -95,9 +95,13 @@ void Reclaim::compare(Image& image) {
         }
         const bool leak = refcount - after > cell.removed;
         leaked_clusters_ += leak;
-        if (after != 0) {
+        if (cluster >= references_.clusters()) {
+            if (after != 0) {
+                used_end_ = std::max(used_end_, file_size);
+            }
+        } else if (after != 0) {
             used_end_ = (cluster + 1) * cluster_size;
-        } else if (cluster < references_.clusters()) {
+        } else {
             const Range place{cluster * cluster_size,
                               std::min(cluster_size, file_size - cluster * cluster_size)};
             free.append(place);

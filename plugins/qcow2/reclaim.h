@@ -34,13 +34,14 @@ class Reclaim {
     /// What a refcount has to become.
     std::uint64_t target(std::uint64_t refcount, const ReferenceCount::Cell& cell) const;
     std::uint64_t leaked_clusters() const { return leaked_clusters_; } ///< to be mended
-    std::uint64_t leaked() const { return leaked_; } ///< held for clusters that nothing refers to
-    std::uint64_t changed_blocks() const { return changed_blocks_; } ///< refcount blocks
+    /// Held by the host for clusters that nothing refers to.
+    std::uint64_t leaked() const { return leaked_; }
+    std::uint64_t changed_blocks() const { return changed_blocks_; } ///< refcount blocks to write
     /// Held by the host for clusters that are free then.
     const ExtentSet& held() const { return held_; }
     /// What has to be punched: all that becomes free, and what is free already and still held.
     const ExtentSet& holes() const { return holes_; }
-    /// Where the last used cluster ends.
+    /// Where the last used cluster ends; may lie beyond the end of the file.
     std::uint64_t used_end() const { return used_end_; }
     /// Why leaks are not mended; empty: they are.
     const std::string& unknown_owner() const { return unknown_owner_; }

@@ -59,7 +59,7 @@ fresh; poke bad.qcow2 48 7fffffffffff0000; refuses 7 "refcount" bad.qcow2
 qemu-img create -q -f qcow2 -b good.qcow2 -F qcow2 top.qcow2
 mkdir elsewhere; cp good.qcow2 elsewhere/base.qcow2
 qemu-img create -q -f qcow2 -b elsewhere/base.qcow2 -F qcow2 under.qcow2
-expect 0 "$TOOL" compact --info --hdd under.qcow2                         # below the own folder
+both 6 "--allow-backing" under.qcow2                                      # below the own folder is not in it
 mkdir inner; qemu-img create -q -f qcow2 -b ../good.qcow2 -F qcow2 inner/out.qcow2
 both 6 "--allow-backing" inner/out.qcow2
 expect 0 "$TOOL" compact --info --hdd inner/out.qcow2 --allow-backing "$WORK"
@@ -70,7 +70,8 @@ for name in 'json:{"driver":"null-co"}' nbd://localhost/x nbd:localhost:10809; d
 done
 
 # --- encryption
-qemu-img create -q -f qcow2 --object secret,id=s,data=abc -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10 crypt.qcow2 64M
+# (qemu-img's own LUKS creation fails at random on machines that cannot time it)
+fresh; poke bad.qcow2 32 00000001; cp bad.qcow2 crypt.qcow2
 both 6 "encrypt" crypt.qcow2
 
 # --- tables

@@ -8,7 +8,7 @@ wait_for_locks() { # PID
 }
 
 # A "running VM": QEMU has the image open for writing.
-qemu-io -f qcow2 d.qcow2 < <(sleep 60) > /dev/null 2>&1 & VM=$!
+qemu-io -f qcow2 d.qcow2 < <(exec sleep 60 2> /dev/null) > /dev/null 2>&1 & VM=$!
 AT_EXIT+=("kill $VM")
 wait_for_locks $VM
 for verb in compact "compact -n" "resize --size 100" "resize --size 100 --dry-run"; do
@@ -40,7 +40,7 @@ pkill -P $HOLDER; wait $HOLDER 2> /dev/null || true
 # A base that a VM writes to is nothing to compact an overlay on; reading is said to be of a moment.
 make_disk base.qcow2 size=64
 qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 top.qcow2
-qemu-io -f qcow2 base.qcow2 < <(sleep 60) > /dev/null 2>&1 & VM=$!
+qemu-io -f qcow2 base.qcow2 < <(exec sleep 60 2> /dev/null) > /dev/null 2>&1 & VM=$!
 AT_EXIT+=("kill $VM")
 wait_for_locks $VM
 expect 4 "$TOOL" compact --hdd top.qcow2; says "base.qcow2"

@@ -152,11 +152,15 @@ inline Bytes content(const std::string& path) {
     return read_whole(open(path)->device());
 }
 
-/// The disk as QEMU reads it.
-inline Bytes content_by_qemu(const std::string& path) {
+/// The disk as QEMU reads it; or one of its internal snapshots, by name.
+inline Bytes content_by_qemu(const std::string& path, const std::string& snapshot = "") {
     const TemporaryFolder folder;
     const std::string raw = folder / "disk.raw";
-    run_tool({"qemu-img", "convert", "-U", "-O", "raw", path, raw});
+    std::vector<std::string> command = {"qemu-img", "convert", "-U", "-O", "raw", path, raw};
+    if (!snapshot.empty()) {
+        command.insert(command.begin() + 2, {"-l", "snapshot.name=" + snapshot});
+    }
+    run_tool(command);
     disktool::test::FileDevice device(raw);
     return read_whole(device);
 }

@@ -20,6 +20,11 @@ TEST_P(RandomCompact, FreesWhatIsFreeAndNothingElse) {
         ASSERT_EQ(qemu_check(path), (Verdict{0, 0}));
         const ExtentSet discardable = random_ranges(GetParam().size, seed * 7);
         const Bytes before = content_by_qemu(path);
+        std::map<std::string, Bytes> snapshots;
+        const std::vector<SnapshotInfo> names = open(path)->info().snapshots;
+        for (const SnapshotInfo& snapshot : names) {
+            snapshots[snapshot.name] = content_by_qemu(path, snapshot.name);
+        }
         const std::uint64_t allocated_before = allocated(path);
         const std::uint64_t length_before = std::filesystem::file_size(path);
 
@@ -36,11 +41,12 @@ TEST_P(RandomCompact, FreesWhatIsFreeAndNothingElse) {
         EXPECT_EQ(context.figures["clusters_discarded"], estimate.clusters);
         EXPECT_LE(std::filesystem::file_size(path), length_before);
         EXPECT_TRUE(nothing_left(path, discardable));
+        for (const auto& [name, bytes] : snapshots) {
+            EXPECT_EQ(difference(bytes, content_by_qemu(path, name), {}), std::nullopt) << name;
+        }
         if (GetParam().snapshots) {
-            for (const char* name : {"0", "1"}) {
-                run_tool({"qemu-img", "convert", "-l", name, "-O", "raw", path, folder / "snapshot.raw"});
-            }
-            continue;
+            EXPECT_GT(estimate.shared, 0u);
+            continue; // some stay
         }
         EXPECT_EQ(estimate.shared, 0u);
         auto image = open(path);
@@ -204,7 +210,7 @@ TEST_F(Compact, UnknownAutoclearFeaturesAreClearedAndTheirClustersKept) {
     EXPECT_EQ(qemu_check(path), (Verdict{0, 0}));
 }
 
-TEST_F(Compact, ThinTebibyteIsEstimatedQuickly) {
+TEST_F(Compact, AThinTebibyteIsEstimated) {
     create(path, "cluster_size=64k", "1T");
     qemu_io(path, {"write -q -P 1 0 64k", "write -q -P 2 500G 1M", "write -q -P 3 1023G 64k"});
     EXPECT_EQ(open(path)->estimate_compact(ExtentSet({0, 1ull << 40})).clusters, 18u);

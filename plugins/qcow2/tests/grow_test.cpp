@@ -223,6 +223,15 @@ TEST_F(Grow, TooLittleRoomOnTheHostIsSaidBeforeAnythingIsDone) {
     EXPECT_TRUE(door.changes().empty());
 }
 
+TEST_F(Grow, ARefcountBeyondAnyPossibleFileIsDamage) {
+    create(path, "cluster_size=2M,refcount_bits=1", "1M");
+    const std::uint64_t table = header().refcount_table_offset;
+    patch<std::uint64_t>(path, table + (2 << 20) - 8, peek<std::uint64_t>(path, table));
+    const Error error = error_of([&] { grow_to(table_request(2 << 20)); });
+    EXPECT_EQ(error.code(), ErrorCode::damaged);
+    EXPECT_THAT(error.what(), testing::HasSubstr("beyond what a file can be"));
+}
+
 class GrowByQemu : public Grow {
   protected:
     void grow_and_compare(const ResizeRequest& request) {
