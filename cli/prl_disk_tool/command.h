@@ -59,7 +59,8 @@ void run_compact_info(Run& run);
 void run_list_plugins(Run& run);
 void run_dump_plugin(Run& run);
 
-/// What a reader of figures must know of them: damage, dirt, what is left out. In the original's words where it has some.
+/// What a reader of figures must know of them: damage, dirt, what is left out. In the original's words where it
+/// has some.
 void warn_of(Run& run, const ImageInfo& image, const DiskSurvey& survey);
 
 /// Prints the plan instead of carrying it out: the only difference that --dry-run makes.

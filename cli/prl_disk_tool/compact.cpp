@@ -76,6 +76,9 @@ void run_compact_info(Run& run) {
         }
     }
     warn_of(run, session.image().info(), info.survey);
+    if (!info.why_no_estimate.empty()) {
+        run.warn(info.why_no_estimate);
+    }
 }
 
 } // namespace disktool::cli

@@ -67,6 +67,30 @@ ResizeInfo resize_info(VerbContext& context) {
     return info;
 }
 
+namespace {
+
+/// The figures above it stand without the estimate, so that what forbids a compact is told and no error: an
+/// image whose refcounts lag behind, as those of a running VM may, can still be looked at.
+void estimate(VerbContext& context, CompactInfo& info) {
+    Image& image = context.session.image();
+    if (std::optional<Refusal> refusal = image.refusal(Capability::compact)) {
+        info.why_no_estimate = refusal->sentence;
+        return;
+    }
+    Discardable discardable = find_discardable(info.survey, info.size);
+    info.discardable_gaps = discardable.in_gaps;
+    try {
+        info.estimate = image.estimate_compact(discardable.bytes);
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::damaged) {
+            throw;
+        }
+        info.why_no_estimate = error.what();
+    }
+}
+
+} // namespace
+
 CompactInfo compact_info(VerbContext& context) {
     CompactInfo info;
     Image& image = context.session.image();
@@ -79,10 +103,8 @@ CompactInfo compact_info(VerbContext& context) {
             info.used -= std::min(info.used, content.usage->free);
         }
     }
-    if (info.survey.engine == "native" && !image.refusal(Capability::compact)) {
-        Discardable discardable = find_discardable(info.survey, info.size);
-        info.discardable_gaps = discardable.in_gaps;
-        info.estimate = image.estimate_compact(discardable.bytes);
+    if (info.survey.engine == "native") {
+        estimate(context, info);
     }
     return info;
 }

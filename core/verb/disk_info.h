@@ -36,6 +36,7 @@ struct CompactInfo {
     std::uint64_t allocated = 0;             ///< host bytes of this image
     std::uint64_t used = 0;                  ///< bytes: the size less what file systems say is free
     std::optional<CompactEstimate> estimate; ///< native only: what a compact would give back
+    std::string why_no_estimate;             ///< a sentence, where one was tried for and could not be had
     std::uint64_t discardable_gaps = 0;      ///< bytes outside partitions that count
 };
 

@@ -145,6 +145,8 @@ Json compact_info_json(const CompactInfo& info) {
                  {"dirty", info.survey.dirty()}};
     if (info.estimate) {
         json["estimate"] = estimate_json(*info.estimate);
+    } else if (!info.why_no_estimate.empty()) {
+        json["no_estimate_because"] = info.why_no_estimate;
     }
     return json;
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Sets of extents at their worst: every second 4 KiB block of a disk.
-#include <benchmark/benchmark.h>
-
 #include <disktool/extents.h>
 #include <disktool/size.h>
+
+#include <benchmark/benchmark.h>
 
 namespace disktool {
 namespace {

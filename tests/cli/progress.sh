@@ -30,8 +30,12 @@ cat > interrupt.sh <<'END'
 ASAN_OPTIONS=detect_leaks=0 strace -f -qq -e trace=fallocate -e inject=fallocate:delay_enter=200000 -o /dev/null "$1" compact --hdd d.qcow2 > out 2> err &
 tracer=$!
 for ((i = 0; i < 200; i++)); do child=$(pgrep -P $tracer || true); [ -n "$child" ] && [ -e d.qcow2.disktool-job ] && break; sleep 0.05; done
-sleep 0.3; kill -"$2" $child; status=0; wait $tracer || status=$?; echo $status
+sleep 0.3; [ "$2" != USR1 ] || { kill -USR1 $child; wait $tracer; exit; }; kill -"$2" $child; status=0; wait $tracer || status=$?; echo $status
 END
+# SIGUSR1 tells where it is, and the work goes on.
+cp copy.qcow2 d.qcow2; bash interrupt.sh "$TOOL" USR1
+grep -qE '^discard .*: [0-9.]+ [KMG]iB of .* %\), .* left$' err || die "SIGUSR1: $(cat err)"
+check_disk d.qcow2
 for signal in INT TERM; do
   cp copy.qcow2 d.qcow2
   status=$(bash interrupt.sh "$TOOL" $signal)
