@@ -38,6 +38,26 @@ void note_table(Plan& plan, const PartitionTable& table, std::uint64_t new_size)
     }
 }
 
+/// A disk of the right size may still have its backup GPT elsewhere: qemu-img has grown it, or a run of ours
+/// was killed between two steps. With a table that cannot be read the disk has that size already, and there is
+/// nothing to do.
+void plan_table_at_end(Image& image, Plan& plan) {
+    try {
+        PartitionTable table = read_partition_table(image.device());
+        if (table.type != TableType::gpt || table.backup_at_end) {
+            return;
+        }
+        std::uint64_t size = image.info().virtual_size;
+        image.plan_resize(plan, {size, table_patches_for_growth(image.device(), table, size)});
+        plan.note("the disk has that size already; its backup GPT is moved to the end, where it belongs");
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::damaged) {
+            throw;
+        }
+        plan.note(error.what());
+    }
+}
+
 } // namespace
 
 ResizePlan plan_resize(VerbContext& context, std::uint64_t new_size) {
@@ -57,6 +77,7 @@ ResizePlan plan_resize(VerbContext& context, std::uint64_t new_size) {
     // Asked also when there is nothing to do, so that scripts hear of snapshots at once, as with the original.
     require(image, Capability::grow);
     if (new_size == old_size) {
+        plan_table_at_end(image, result.plan);
         return result;
     }
     PartitionTable table = read_partition_table(image.device());

@@ -16,8 +16,9 @@ struct ResizePlan {
     std::uint64_t new_size = 0; ///< bytes
 };
 
-/// An empty plan where the disk has that size already. Throws for what cannot be: smaller (size_impossible),
-/// internal snapshots, a damaged table, a size that the format cannot hold.
+/// An empty plan where the disk has that size already, unless its backup GPT is not at its end. Throws for what
+/// cannot be: smaller (size_impossible), internal snapshots, a damaged table, a size that the format cannot
+/// hold.
 DISKTOOL_API ResizePlan plan_resize(VerbContext& context, std::uint64_t new_size);
 
 } // namespace disktool

@@ -18,6 +18,9 @@ namespace disktool::qcow2 {
 
 namespace {
 
+/// Where the primary tables lie, which refer to what is behind and are therefore written last.
+constexpr std::uint64_t start_of_disk = 1 * MiB;
+
 /// Runs `work`, which starts a QEMU that opens the image; what we knew of it is forgotten afterwards.
 void with_image_lent(StepContext& context, Image& image, const std::function<void()>& work) {
     context.lend_image_to_child();
@@ -59,8 +62,7 @@ class ResizeByQemu final : public Step {
 
 class WriteByQemu final : public Step {
   public:
-    WriteByQemu(Image& image, std::uint64_t old_size, std::vector<Patch> patches)
-        : image_(image), old_size_(old_size), patches_(std::move(patches)) {}
+    WriteByQemu(Image& image, std::vector<Patch> patches) : image_(image), patches_(std::move(patches)) {}
 
     std::string kind() const override { return "qemu.write-table"; }
     std::string text() const override {
@@ -98,9 +100,9 @@ class WriteByQemu final : public Step {
         }
         return result;
     }
-    void write(BlockDevice& disk, bool beyond_old_end) {
+    void write(BlockDevice& disk, bool behind_the_start) {
         for (const Patch& patch : patches_) {
-            if ((patch.offset + patch.data.size() > old_size_) == beyond_old_end) {
+            if ((patch.offset >= start_of_disk) == behind_the_start) {
                 disk.write(patch.offset, patch.data);
             }
         }
@@ -108,7 +110,6 @@ class WriteByQemu final : public Step {
     }
 
     Image& image_;
-    std::uint64_t old_size_;
     std::vector<Patch> patches_;
 };
 
@@ -120,7 +121,7 @@ void plan_grow_by_qemu(Image& image, Plan& plan, const ResizeRequest& request) {
         plan.add(std::make_unique<ResizeByQemu>(image, layout.old_size, layout.new_size));
     }
     if (!request.patches.empty()) {
-        plan.add(std::make_unique<WriteByQemu>(image, layout.old_size, request.patches));
+        plan.add(std::make_unique<WriteByQemu>(image, request.patches));
     }
     plan.note(
         "QEMU does the work, since the image has dirty bitmaps: each step leaves a valid disk, but the size "

@@ -17,12 +17,15 @@ namespace disktool::qcow2 {
 namespace {
 
 std::string text_of(const GrowLayout& layout, const std::vector<Patch>& patches) {
-    std::string text =
-        fmt::format("grow the disk from {} to {}", size_text(layout.old_size), size_text(layout.new_size));
     std::uint64_t bytes = 0;
     for (const Patch& patch : patches) {
         bytes += patch.data.size();
     }
+    if (layout.old_size == layout.new_size) {
+        return fmt::format("change {} of what is on the disk, all in one moment", size_text(bytes));
+    }
+    std::string text =
+        fmt::format("grow the disk from {} to {}", size_text(layout.old_size), size_text(layout.new_size));
     if (bytes > 0) {
         text += fmt::format(", and change {} of what is on it in the same moment", size_text(bytes));
     }

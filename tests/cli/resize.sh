@@ -30,6 +30,17 @@ expect 0 "$TOOL" resize --hdd v2.qcow2 --size 5G; check_disk v2.qcow2
 expect 0 "$TOOL" resize --hdd v2.qcow2 --size 3T; check_disk_size=$(qemu-img info --output=json v2.qcow2 | jq '."virtual-size"')
 [ "$check_disk_size" = $((3 << 40)) ] || die "3 TiB"
 
+# A disk that qemu-img has grown has its backup GPT in the middle; asked for the size that it has, it is put right, once. The
+# same with bitmaps, where QEMU writes.
+for bitmap in no yes; do
+  make_disk moved.qcow2 table=gpt size=64; [ $bitmap = no ] || qemu-img bitmap --add moved.qcow2 backup
+  qemu-img resize -q -f qcow2 moved.qcow2 100M
+  ! check_disk moved.qcow2 2> /dev/null || die "sgdisk -v does not notice"
+  expect 0 "$TOOL" resize --hdd moved.qcow2 --size 100; says "backup GPT"
+  check_disk moved.qcow2
+  unchanged moved.qcow2 -- expect 0 "$TOOL" resize --hdd moved.qcow2 --size 100; says "nothing to do"
+done
+
 # More than the format can hold.
 make_disk limit.qcow2 table=gpt size=64 cluster=512 big=1 small=10
 unchanged limit.qcow2 -- expect 8 "$TOOL" resize --hdd limit.qcow2 --size 1T
