@@ -50,9 +50,6 @@ void Run::recover(bool act) {
     }
     json_["interrupted_job"] = *found;
     warn(*found);
-    if (act) {
-        session_->reopen();
-    }
 }
 
 JobReport Run::carry_out(Plan& plan) {

@@ -2,6 +2,7 @@
 #include "free_step.h"
 
 #include "big_endian.h"
+#include "cache_drop.h"
 #include "extent_cursor.h"
 #include "free_rule.h"
 #include "in_place.h"
@@ -152,6 +153,7 @@ void FreeStep::punch(StepContext& context, const Reclaim& reclaim) {
     File& file = image_.file();
     const std::uint64_t file_size = image_.metadata().file_size();
     const std::uint64_t new_end = std::min(file_size, reclaim.used_end());
+    const CacheDrop ahead(file, reclaim.held().clip({0, new_end}));
     ExtentCursor held(reclaim.held());
     for (const Range& hole : reclaim.holes().clip({0, new_end})) {
         for (std::uint64_t at = hole.offset; at < hole.end(); at += longest_punch) {
