@@ -13,18 +13,6 @@ namespace disktool {
 
 namespace {
 
-/// While QEMU in the appliance has the image open, it must be able to take its own locks.
-class Loan {
-  public:
-    explicit Loan(StepContext& context) : context_(context) { context_.lend_image_to_child(); }
-    ~Loan() { context_.take_image_back(); }
-    Loan(const Loan&) = delete;
-    Loan& operator=(const Loan&) = delete;
-
-  private:
-    StepContext& context_;
-};
-
 std::string device_of(int partition) {
     return partition == 0 ? "/dev/sda" : fmt::format("/dev/sda{}", partition);
 }
@@ -52,7 +40,20 @@ class ApplianceTrim : public Step {
     }
 
     void commit(StepContext& context) override {
-        Loan loan(context);
+        // While QEMU in the appliance has the image open, it must be able to take its own locks. Not by a
+        // destructor: to find that someone came in between is an error.
+        context.lend_image_to_child();
+        try {
+            trim(context);
+        } catch (...) {
+            context.take_image_back();
+            throw;
+        }
+        context.take_image_back();
+    }
+
+  private:
+    void trim(StepContext& context) {
         Appliance& appliance = context.appliance();
         appliance.launch({session_.path(), session_.image().info().format, false}, &context.cancel());
         std::vector<std::string> devices = choose(appliance);
@@ -79,7 +80,6 @@ class ApplianceTrim : public Step {
         }
     }
 
-  private:
     std::vector<std::string> choose(Appliance& appliance) const {
         std::vector<std::string> devices;
         if (!partitions_.empty()) {
