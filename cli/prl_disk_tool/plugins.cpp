@@ -10,10 +10,6 @@ namespace disktool::cli {
 
 namespace {
 
-const char* kind_text(PluginKind kind) {
-    return kind == PluginKind::format ? "format" : "filesystem";
-}
-
 std::string hex(const std::vector<std::byte>& bytes) {
     std::string text;
     for (std::byte byte : bytes) {

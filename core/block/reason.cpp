@@ -81,6 +81,24 @@ Words words(Reason reason) {
         return {"used_blocks", "The blocks in use and the metadata need this much."};
     case Reason::last_partition_end:
         return {"last_partition_end", "The last partition ends there."};
+    case Reason::several_devices:
+        return {"several_devices", "It spans more devices than this disk, which cannot be worked on alone."};
+    case Reason::volume_kind:
+        return {"volume_kind", "The logical volume is of a kind that only LVM itself understands."};
+    case Reason::hibernated:
+        return {"hibernated", "A system sleeps in it and will go on with what it remembers of it."};
+    case Reason::appended_data:
+        return {"appended_data", "Something that is not recognised lies behind what is recognised."};
+    case Reason::below_minimum:
+        return {"below_minimum", "What is on the disk needs more room than that."};
+    case Reason::no_room:
+        return {"no_room", "A neighbouring partition is in the way."};
+    case Reason::nothing_known:
+        return {"nothing_known",
+                "The disk has neither a partition table nor a content that is recognised, so it "
+                "may hold anything."};
+    case Reason::merge_shared:
+        return {"merge_shared", "Another image still uses the backing file."};
     case Reason::would_shrink:
         return {"would_shrink", "The new size is smaller than the present one."};
     case Reason::size_too_large:

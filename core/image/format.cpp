@@ -40,6 +40,30 @@ CheckReport Image::check() {
     refuse(*this, "check");
 }
 
+WorkingDisk::~WorkingDisk() = default;
+
+// Sharing is an economy that a format may do without.
+bool WorkingDisk::take_from(std::uint64_t, File&, Range) {
+    return false;
+}
+
+// Without a chain, all is the image's own.
+ExtentSet Image::own_extents(Range range) {
+    return ExtentSet(range);
+}
+
+std::vector<HostExtent> Image::host_extents(Range) {
+    return {};
+}
+
+Allocation Image::allocation() {
+    return Allocation::expanding;
+}
+
+std::unique_ptr<WorkingDisk> Image::begin_work(std::uint64_t) {
+    refuse(*this, "change the content of");
+}
+
 void FormatPlugin::create(Doors, const CreateRequest& request) {
     throw Error(ErrorCode::unsupported,
                 fmt::format("{}: the plugin for its format cannot create images", request.path),

@@ -4,6 +4,7 @@
 #include <disktool/error.h>
 
 #include <algorithm>
+#include <stdexcept>
 
 namespace disktool {
 
@@ -49,6 +50,23 @@ Appliance& JobContext::appliance() {
     return *appliance_;
 }
 
+Workbench& JobContext::workbench() {
+    if (!workbench_) {
+        if (!plan_.work()) {
+            throw std::logic_error("a step asks for a workbench, but its plan has no work");
+        }
+        workbench_ =
+            make_workbench(doors(), session_.image(), *plan_.work(), options_.cancel, options_.appliance);
+    }
+    return *workbench_;
+}
+
+void JobContext::commit_work(const WorkCommit& request) {
+    workbench();
+    workbench_->commit(request);
+    workbench_.reset();
+}
+
 void JobContext::run_step(std::size_t index) {
     Step& step = *plan_.steps()[index];
     step_ = index;
@@ -62,6 +80,7 @@ void JobContext::run_step(std::size_t index) {
 
 void JobContext::begin_undo() {
     undoing_ = true;
+    workbench_.reset(); // what was not committed is abandoned
     if (lent_) {
         take_image_back();
     }

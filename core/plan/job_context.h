@@ -2,6 +2,7 @@
 // What the steps of a running job see of it.
 #pragma once
 
+#include "engine/workbench.h"
 #include "plan/job.h"
 
 #include <memory>
@@ -22,6 +23,8 @@ class JobContext final : public StepContext {
     void lend_image_to_child() override;
     void take_image_back() override;
     Appliance& appliance() override;
+    Workbench& workbench() override;
+    void commit_work(const WorkCommit& request) override;
 
     /// Commits the plan's step of that index.
     void run_step(std::size_t index);
@@ -40,6 +43,7 @@ class JobContext final : public StepContext {
     bool undoing_ = false;
     bool lent_ = false;
     std::unique_ptr<Appliance> appliance_;
+    std::unique_ptr<OwnWorkbench> workbench_;
     JobReport result_;
     std::string step_text_;
     std::size_t step_ = 0;

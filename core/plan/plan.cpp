@@ -15,6 +15,7 @@ void CancelToken::check() const {
 
 ProgressSink::~ProgressSink() = default;
 StepContext::~StepContext() = default;
+Workbench::~Workbench() = default;
 Step::~Step() = default;
 
 void Step::undo(StepContext&) {

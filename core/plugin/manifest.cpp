@@ -17,13 +17,12 @@ constexpr std::uint64_t largest_magic_offset = 1 * GiB;
 
 PluginKind kind(const YamlValue& value) {
     const std::string text = value.text();
-    if (text == "format") {
-        return PluginKind::format;
+    for (const PluginKind kind : {PluginKind::format, PluginKind::filesystem, PluginKind::volumes}) {
+        if (text == kind_text(kind)) {
+            return kind;
+        }
     }
-    if (text == "filesystem") {
-        return PluginKind::filesystem;
-    }
-    value.fail(fmt::format("kind must be format or filesystem, not \"{}\"", text));
+    value.fail(fmt::format("kind must be format, filesystem or volumes, not \"{}\"", text));
 }
 
 std::string plugin_name(const YamlValue& value) {

@@ -64,16 +64,23 @@ struct Registry::Loaded {
             throw Error(ErrorCode::unsupported,
                         fmt::format("the plugin \"{}\" ({}) made no object", manifest.name, manifest.library));
         }
-        if (manifest.kind == PluginKind::format) {
+        switch (manifest.kind) {
+        case PluginKind::format:
             format.reset(static_cast<FormatPlugin*>(object));
-        } else {
+            break;
+        case PluginKind::filesystem:
             filesystem.reset(static_cast<FilesystemPlugin*>(object));
+            break;
+        case PluginKind::volumes:
+            volumes.reset(static_cast<VolumesPlugin*>(object));
+            break;
         }
     }
 
     SharedObject library;
     std::unique_ptr<FormatPlugin> format;
     std::unique_ptr<FilesystemPlugin> filesystem;
+    std::unique_ptr<VolumesPlugin> volumes;
 };
 
 std::vector<std::string> plugin_search_path(const std::vector<std::string>& configured) {
@@ -168,8 +175,8 @@ const PluginManifest& Registry::require(const std::string& name) const {
 Registry::Loaded& Registry::load(const std::string& name, PluginKind kind) {
     const PluginManifest& manifest = require(name);
     if (manifest.kind != kind) {
-        throw Error(ErrorCode::unsupported, fmt::format("the plugin \"{}\" is not one of the kind \"{}\"", name,
-                                                        kind == PluginKind::format ? "format" : "filesystem"));
+        throw Error(ErrorCode::unsupported,
+                    fmt::format("the plugin \"{}\" is not one of the kind \"{}\"", name, kind_text(kind)));
     }
     std::unique_ptr<Loaded>& loaded = loaded_[name];
     if (!loaded) {
@@ -184,6 +191,10 @@ FormatPlugin& Registry::format(const std::string& name) {
 
 FilesystemPlugin& Registry::filesystem(const std::string& name) {
     return *load(name, PluginKind::filesystem).filesystem;
+}
+
+VolumesPlugin& Registry::volumes(const std::string& name) {
+    return *load(name, PluginKind::volumes).volumes;
 }
 
 const PluginDeclaration& Registry::declaration(const std::string& name) {
@@ -208,6 +219,28 @@ std::optional<std::string> Registry::probe_filesystem(BlockDevice& device) {
         }
     }
     return best.name();
+}
+
+std::optional<std::string> Registry::probe_volumes(BlockDevice& device) {
+    BestGuess best;
+    for (const PluginManifest* manifest : of_kind(PluginKind::volumes)) {
+        if (recognises(*manifest, device)) {
+            best.offer(manifest->name, volumes(manifest->name).probe(device));
+        }
+    }
+    return best.name();
+}
+
+std::string_view kind_text(PluginKind kind) {
+    switch (kind) {
+    case PluginKind::format:
+        return "format";
+    case PluginKind::filesystem:
+        return "filesystem";
+    case PluginKind::volumes:
+        break;
+    }
+    return "volumes";
 }
 
 } // namespace disktool

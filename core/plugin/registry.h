@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace disktool {
@@ -64,6 +65,7 @@ class DISKTOOL_API Registry {
     /// Throw unsupported when there is no such plugin, or it may not be loaded (the sentence says why).
     FormatPlugin& format(const std::string& name);
     FilesystemPlugin& filesystem(const std::string& name);
+    VolumesPlugin& volumes(const std::string& name);
     /// Loads it, for --dump-plugin.
     const PluginDeclaration& declaration(const std::string& name);
 
@@ -72,6 +74,8 @@ class DISKTOOL_API Registry {
     std::optional<std::string> probe_format(std::span<const std::byte> head, const std::string& path);
     /// The same for a file system. Manifests' magics are compared first, so that only candidates are loaded.
     std::optional<std::string> probe_filesystem(BlockDevice& device);
+    /// The same for what is divided into volumes.
+    std::optional<std::string> probe_volumes(BlockDevice& device);
 
   private:
     struct Loaded;
@@ -82,6 +86,9 @@ class DISKTOOL_API Registry {
     std::map<std::string, std::string> refused_; ///< by name: the sentence that says why
     std::map<std::string, std::unique_ptr<Loaded>> loaded_;
 };
+
+/// "format", "filesystem" or "volumes".
+DISKTOOL_API std::string_view kind_text(PluginKind kind);
 
 /// Reads and checks one manifest; errors (usage) name file and line.
 DISKTOOL_API PluginManifest read_manifest(const std::string& path);

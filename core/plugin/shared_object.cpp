@@ -39,10 +39,6 @@ const PluginDeclaration* read_declaration(const PluginManifest& manifest, boost:
     return &library.get<const PluginDeclaration>(symbol);
 }
 
-std::string_view kind_text(PluginKind kind) {
-    return kind == PluginKind::format ? "format" : "filesystem";
-}
-
 /// Field by field, in the order in which one may be believed once those before it are.
 void check(const PluginManifest& manifest, const PluginDeclaration& declaration) {
     if (declaration.struct_size < least_size) {

@@ -97,7 +97,7 @@ TEST_F(RegistryTest, ManifestComplaintsNameFileAndLine) {
     EXPECT_EQ(manifest_complaint(""), file + ":1: the key \"name\" is missing");
     EXPECT_EQ(manifest_complaint("name: x\nkind: format\n"), file + ":1: the key \"version\" is missing");
     EXPECT_EQ(manifest_complaint("name: x\nkind: table\n"),
-              file + ":2: kind must be format or filesystem, not \"table\"");
+              file + ":2: kind must be format, filesystem or volumes, not \"table\"");
     EXPECT_EQ(manifest_complaint("name: ../x\n"),
               file + ":1: name must be of small letters, digits and \"-\", not \"../x\"");
     EXPECT_EQ(manifest_complaint(head + "recognises: 3\n"), file + ":6: recognises must be a list");
@@ -137,7 +137,7 @@ TEST_F(RegistryTest, RefusesWithASentence) {
     EXPECT_THAT(refusal("test-newer-api"), HasSubstr("built for a newer disktool (API 2, and this one has 1)"));
     EXPECT_THAT(refusal("test-newer-struct"), HasSubstr("built for a newer disktool"));
     EXPECT_THAT(refusal("test-short-struct"), HasSubstr("its declaration is 40 bytes long, less than the 48"));
-    EXPECT_THAT(refusal("test-other-epoch"), HasSubstr("built for ABI epoch 2, and this program has 1"));
+    EXPECT_THAT(refusal("test-other-epoch"), HasSubstr("built for ABI epoch 3, and this program has 2"));
     EXPECT_THAT(refusal("test-other-name"), HasSubstr("it says that its name is \"someone-else\""));
     EXPECT_THAT(refusal("test-other-kind"),
                 HasSubstr("says that it is a format plugin, and it says otherwise"));

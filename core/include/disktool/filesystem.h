@@ -41,6 +41,14 @@ struct MinimumSize {
     std::string sentence;
 };
 
+/// A file system's new size, on the window of the Workbench with that number (Workbench::window, ::path), which
+/// is as large as the larger of both sizes.
+struct FilesystemResize {
+    int partition = 0;
+    std::uint64_t old_size = 0; ///< bytes: what the partition had
+    std::uint64_t new_size = 0; ///< bytes: what the partition will have; the file system fills it
+};
+
 /// One file system on one device, which must outlive it. Reading never writes. Loops over on-disk structures
 /// are bounded, metadata checksums verified. Threads: one at a time.
 class DISKTOOL_API Filesystem {
@@ -63,6 +71,13 @@ class DISKTOOL_API Filesystem {
     /// Can it be made smaller or larger at all, and if not, why?
     virtual Reason can_grow() const { return Reason::capability_missing; }
     virtual Reason can_shrink() const { return Reason::capability_missing; }
+    /// Does plan_resize() append steps of its own? Where not, but can_grow() or can_shrink() says that it can
+    /// be resized, the core lets the appliance do it.
+    virtual bool resizes_natively() const { return false; }
+    /// Appends what makes it new_size bytes large: a check first, then the resize, each step with its engine
+    /// and its cost. The steps must not refer to this object: when they run, the window is another device.
+    /// Throws program_missing where a program of the host is needed and not there.
+    virtual void plan_resize(Plan& plan, const FilesystemResize& request);
 };
 
 /// The entry point of a filesystem plugin. Stateless. Threads: any.

@@ -9,6 +9,7 @@
 #include <disktool/extents.h>
 #include <disktool/plan.h>
 #include <disktool/reason.h>
+#include <disktool/working_disk.h>
 
 #include <cstdint>
 #include <memory>
@@ -88,6 +89,19 @@ struct CompactEstimate {
     std::uint64_t shared = 0;      ///< guest bytes kept though free, since an internal snapshot shares them
 };
 
+/// How an image holds its guest clusters.
+enum class Allocation {
+    expanding, ///< some or all only when they are first written
+    plain,     ///< all of them, with their host blocks reserved
+};
+
+/// Guest bytes that lie uncompressed and unencrypted in a file of the host.
+struct HostExtent {
+    Range guest;
+    File* file = nullptr; ///< belongs to the image
+    std::uint64_t host_offset = 0;
+};
+
 struct CheckReport {
     std::uint64_t leaks = 0; ///< clusters
     std::uint64_t errors = 0;
@@ -119,6 +133,20 @@ class DISKTOOL_API Image {
     /// Mends what an interrupted job may have left (leaked clusters). Adds no step where there is nothing.
     virtual void plan_mend(Plan& plan);
     virtual CheckReport check();
+
+    /// The image below this one in its chain; null: none. Belongs to this image.
+    virtual Image* backing() { return nullptr; }
+    /// The guest bytes in `range` of which this image itself says something, data or zeros: what is not among
+    /// them shows through from its backing image (or reads as zeros where there is none).
+    virtual ExtentSet own_extents(Range range);
+    /// Where the bytes of own_extents() that are plain data lie. By guest offset; what is zero, compressed or
+    /// encrypted is left out.
+    virtual std::vector<HostExtent> host_extents(Range range);
+    virtual Allocation allocation();
+    /// A new state of the disk in the making, `size` bytes large (bytes, at least the present size). Throws
+    /// unsupported where the image is not open for writing or cannot be worked on, size_impossible where the
+    /// format cannot hold that size. One at a time.
+    virtual std::unique_ptr<WorkingDisk> begin_work(std::uint64_t size);
 };
 
 /// What the core lends to FormatPlugin::open: files that are already locked and allowed. The plugin never opens

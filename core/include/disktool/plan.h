@@ -5,9 +5,11 @@
 #include <disktool/api.h>
 #include <disktool/doors.h>
 #include <disktool/progress.h>
+#include <disktool/workbench.h>
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -54,6 +56,10 @@ class DISKTOOL_API StepContext {
     virtual void take_image_back() = 0;
     /// Booted at the first call; throws program_missing where there is none.
     virtual Appliance& appliance() = 0;
+    /// Of a plan with a WorkSpec: made at the first call.
+    virtual Workbench& workbench() = 0;
+    /// Ends all that works on the workbench and switches the image from the old state to the new one.
+    virtual void commit_work(const WorkCommit& request) = 0;
 };
 
 /// One thing to do. Owned by its Plan; refers to the Image or Filesystem that made it, which must outlive the
@@ -105,6 +111,9 @@ class DISKTOOL_API Plan {
     Cost cost() const; ///< sum; for space, the largest
     Recovery recovery() const { return recovery_; }
     void set_recovery(Recovery recovery) { recovery_ = recovery; }
+    /// Which new state of the disk the steps will work on; none: they work on the image itself.
+    const std::optional<WorkSpec>& work() const { return work_; }
+    void set_work(WorkSpec work) { work_ = std::move(work); }
 
   private:
     std::string verb_;
@@ -112,6 +121,7 @@ class DISKTOOL_API Plan {
     std::vector<std::unique_ptr<Step>> steps_;
     std::vector<std::string> notes_;
     Recovery recovery_ = Recovery::mend;
+    std::optional<WorkSpec> work_;
 };
 
 } // namespace disktool

@@ -5,6 +5,7 @@
 #include <disktool/api.h>
 #include <disktool/filesystem.h>
 #include <disktool/format.h>
+#include <disktool/volumes.h>
 
 #include <cstdint>
 
@@ -15,9 +16,9 @@ namespace disktool {
 /// an older plugin runs in a newer core. A plugin with a newer version than the core is refused.
 constexpr std::uint32_t plugin_api_version = 1;
 /// Raised when older plugins can no longer run: a change that is not an addition.
-constexpr std::uint32_t plugin_abi_epoch = 1;
+constexpr std::uint32_t plugin_abi_epoch = 2;
 
-enum class PluginKind : std::uint32_t { format = 1, filesystem = 2 };
+enum class PluginKind : std::uint32_t { format = 1, filesystem = 2, volumes = 3 };
 
 /// Plain data, so that it can be read before anything of the plugin is trusted. New fields come last.
 struct PluginDeclaration {
@@ -28,7 +29,8 @@ struct PluginDeclaration {
     const char* name;    ///< as in plugin.yaml
     const char* version; ///< of the plugin
     const char* licence; ///< SPDX
-    void* (*create)();   ///< a new FormatPlugin* or FilesystemPlugin*, as kind says; the core owns it
+    void* (*create)();   ///< a new FormatPlugin*, FilesystemPlugin* or VolumesPlugin*, as kind says; the core
+                         ///< owns it
 };
 
 } // namespace disktool
@@ -53,3 +55,5 @@ struct PluginDeclaration {
     DISKTOOL_DECLARE_PLUGIN_(format, FormatPlugin, Class, name, version, licence)
 #define DISKTOOL_FILESYSTEM_PLUGIN(Class, name, version, licence)                                              \
     DISKTOOL_DECLARE_PLUGIN_(filesystem, FilesystemPlugin, Class, name, version, licence)
+#define DISKTOOL_VOLUMES_PLUGIN(Class, name, version, licence)                                                 \
+    DISKTOOL_DECLARE_PLUGIN_(volumes, VolumesPlugin, Class, name, version, licence)

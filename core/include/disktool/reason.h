@@ -42,8 +42,16 @@ enum class Reason : std::uint32_t {
     filesystem_cannot_shrink,
     used_blocks, ///< the minimum is what the used blocks and the metadata need
     last_partition_end,
+    several_devices, ///< a file system or volume group that spans more than this disk
+    volume_kind,     ///< a thin volume, a cache, a mirror, ...: only plain ones are known
+    hibernated,      ///< a system sleeps in it, which will write as if nothing had happened
+    appended_data,   ///< something that is known to nobody lies behind what is known
     // of requests
     would_shrink,
+    below_minimum, ///< smaller than what is on the disk can be made
+    no_room,       ///< a neighbour is in the way
+    nothing_known, ///< a disk without table and without known content may hold anything
+    merge_shared,  ///< another image still uses the backing file
     size_too_large,
     capability_missing,
     program_missing,

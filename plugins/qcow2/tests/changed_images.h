@@ -65,6 +65,8 @@ class TestContext final : public StepContext {
     void lend_image_to_child() override { ++lent; }
     void take_image_back() override { --lent; }
     Appliance& appliance() override { throw Error(ErrorCode::program_missing, "no appliance in this test"); }
+    Workbench& workbench() override { throw Error(ErrorCode::program_missing, "no workbench in this test"); }
+    void commit_work(const WorkCommit&) override { workbench(); }
 
     std::uint64_t advanced = 0;
     std::uint64_t cancel_after = ~std::uint64_t{0}; ///< bytes of work
