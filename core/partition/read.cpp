@@ -2,6 +2,7 @@
 // Which table a disk has, whether it can be trusted, and what it says.
 #include "partition/fdisk_reader.h"
 #include "partition/gpt.h"
+#include "partition/gpt_change.h"
 #include "partition/mbr.h"
 #include "partition/sparse_copy.h"
 #include "partition/table.h"
@@ -186,6 +187,7 @@ PartitionTable read_gpt(BlockDevice& disk, const Gpt& gpt, const Mbr& mbr) {
     table.type = TableType::gpt;
     table.sector_size = good.sector_size;
     table.backup_at_end = backup_lba == sectors - 1;
+    table.tail = gpt_tail(good.sector_size, good.entries_sectors);
 
     // libfdisk looks for the backup in the last sector only, and refuses a table that is larger than the disk:
     // it gets a disk of the size that the table was made for. Partitions beyond the real end are found

@@ -36,11 +36,15 @@ struct PartitionTable {
     std::vector<std::string> warnings;
     /// The bytes that hold the table itself: MBR sector, EBRs, both GPT headers and entry arrays.
     ExtentSet areas;
+    /// Bytes that the table itself needs behind the last partition, at the disk's end.
+    std::uint64_t tail = 0;
     /// GPT: the backup lies in the disk's last sector (false: the disk has grown since).
     bool backup_at_end = true;
 
     /// The partition that lies last on the disk (by place, not by number), extended ones left out.
     const Partition* last() const;
+    /// By number; none for 0 and for one that there is not.
+    const Partition* find(int number) const;
     /// "gpt", "mbr" or "none".
     std::string type_text() const;
 };
@@ -51,12 +55,20 @@ struct PartitionTable {
 /// disk (Reason::partition_beyond_end), a looping extended chain. No table at all is TableType::none.
 DISKTOOL_API PartitionTable read_partition_table(BlockDevice& disk);
 
-/// What must be written so that the table fits a disk of `new_size` bytes (larger than now): for GPT the backup
-/// at the new end, the primary header that points to it, and the protective MBR's length; nothing for MBR or
-/// none. UUIDs, names, attributes and boot code stay. Where one copy of the GPT was damaged, both are written
-/// whole.
-DISKTOOL_API std::vector<Patch> table_patches_for_growth(BlockDevice& disk, const PartitionTable& table,
-                                                         std::uint64_t new_size);
+/// A disk's new size and, where one changes, a partition's new end.
+struct TableChange {
+    std::uint64_t disk_size = 0;     ///< bytes
+    int partition = 0;               ///< its number; 0: all keep their places
+    std::uint64_t partition_end = 0; ///< bytes of the disk, a multiple of the sector size
+};
+
+/// What must be written so that the table tells of the change: for GPT both headers and arrays, the protective
+/// MBR's length; for MBR the entry, the boot record of a logical partition with the link to it, the extended
+/// partition. UUIDs, names, attributes and boot code stay. Where one copy of the GPT was damaged, both are
+/// written whole. Nothing lies beyond the new end. Throws size_impossible where the table or a partition would
+/// not fit (neighbours are the caller's affair).
+DISKTOOL_API std::vector<Patch> table_patches(BlockDevice& disk, const PartitionTable& table,
+                                              const TableChange& change);
 
 /// What libblkid says that a partition or disk holds ("xfs", "LVM2_member", "crypto_LUKS", "swap"), for content
 /// that no plugin knows. None: nothing that it knows.

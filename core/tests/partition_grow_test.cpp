@@ -68,7 +68,7 @@ class PartitionGrow : public ::testing::Test {
     }
     std::vector<Patch> patches(std::uint64_t new_size) {
         FileDevice disk(path_);
-        return table_patches_for_growth(disk, read_partition_table(disk), new_size);
+        return table_patches(disk, read_partition_table(disk), {new_size});
     }
     /// Grows the image as a job would: the patches, and nothing else.
     std::vector<Patch> grow(std::uint64_t new_size) {
@@ -99,7 +99,7 @@ class PartitionGrow : public ::testing::Test {
         const PartitionTable table = read_partition_table(disk);
         EXPECT_TRUE(table.backup_at_end);
         EXPECT_THAT(table.warnings, IsEmpty());
-        EXPECT_THAT(table_patches_for_growth(disk, table, disk.size()),
+        EXPECT_THAT(table_patches(disk, table, {disk.size()}),
                     IsEmpty()); // nothing is left to do
     }
 
@@ -225,7 +225,7 @@ TEST_F(PartitionGrow, Beyond2TiBTheProtectiveEntryIsFull) {
     MemoryDevice disk(1ull << 59);
     disk.write(0, std::as_bytes(std::span(head)));
     const std::uint64_t new_size = 1ull << 60;
-    const auto patches = table_patches_for_growth(disk, read_partition_table(disk), new_size);
+    const auto patches = table_patches(disk, read_partition_table(disk), {new_size});
     MemoryDevice grown(new_size);
     grown.write(0, std::as_bytes(std::span(head)));
     for (const Patch& patch : patches) {
@@ -260,7 +260,7 @@ TEST_F(PartitionGrow, RefusesWhatCannotBe) {
         }
         return Reason::none;
     };
-    EXPECT_EQ(refusal(old_size - 512), Reason::would_shrink);
+    EXPECT_EQ(refusal(60000 * 512), Reason::last_partition_end); // into partition 3
     // Somebody has cut the disk right behind partition 3: no room for a backup within the next 33 sectors.
     const std::uint64_t cut = 60001 * 512;
     std::filesystem::resize_file(path_, cut);

@@ -48,7 +48,7 @@ void plan_table_at_end(Image& image, Plan& plan) {
             return;
         }
         std::uint64_t size = image.info().virtual_size;
-        image.plan_resize(plan, {size, table_patches_for_growth(image.device(), table, size)});
+        image.plan_resize(plan, {size, table_patches(image.device(), table, {size})});
         plan.note("the disk has that size already; its backup GPT is moved to the end, where it belongs");
     } catch (const Error& error) {
         if (error.code() != ErrorCode::damaged) {
@@ -83,7 +83,7 @@ ResizePlan plan_resize(VerbContext& context, std::uint64_t new_size) {
     PartitionTable table = read_partition_table(image.device());
     ResizeRequest request;
     request.new_size = new_size;
-    request.patches = table_patches_for_growth(image.device(), table, new_size);
+    request.patches = table_patches(image.device(), table, {new_size});
     note_table(result.plan, table, new_size);
     image.plan_resize(result.plan, request);
     return result;

@@ -121,7 +121,13 @@ void run(std::span<const std::byte> input) {
         const PartitionTable table = read_partition_table(disk);
         check(disk, table);
         for (const std::uint64_t more : {std::uint64_t{0}, std::uint64_t{512}, 100 * MiB}) {
-            check(table_patches_for_growth(disk, table, size + more), table, size + more);
+            check(table_patches(disk, table, {size + more}), table, size + more);
+        }
+        if (const Partition* last = table.last()) {
+            const std::uint64_t half = last->range.length / table.sector_size / 2 * table.sector_size;
+            if (half != 0) {
+                table_patches(disk, table, {size, last->number, last->range.offset + half});
+            }
         }
     } catch (const Error&) {
         // refused
