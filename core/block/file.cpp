@@ -11,6 +11,14 @@
 namespace disktool {
 
 File::~File() = default;
+
+bool File::copy_range(std::uint64_t, File&, Range) {
+    return false;
+}
+
+// A file of a test has none.
+void File::take_attributes(File&) {}
+
 FileDoor::~FileDoor() = default;
 
 void File::read(std::uint64_t offset, std::span<std::byte> buffer) {

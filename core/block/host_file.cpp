@@ -13,12 +13,14 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <limits>
 #include <utility>
 
@@ -114,6 +116,21 @@ struct flock lock_of(Range range, LockMode mode) {
     lock.l_start = static_cast<off_t>(range.offset);
     lock.l_len = static_cast<off_t>(range.length);
     return lock;
+}
+
+/// ACLs are among them. What may not be set is left out.
+void copy_extended_attributes(int from, int to) {
+    std::vector<char> names(64 << 10); // the kernel's limit
+    const ssize_t length = flistxattr(from, names.data(), names.size());
+    for (ssize_t at = 0; at < length;) {
+        const char* const name = names.data() + at;
+        std::vector<char> value(64 << 10);
+        const ssize_t size = fgetxattr(from, name, value.data(), value.size());
+        if (size >= 0) {
+            (void)fsetxattr(to, name, value.data(), static_cast<std::size_t>(size), 0);
+        }
+        at += static_cast<ssize_t>(std::strlen(name)) + 1;
+    }
 }
 
 class HostFile : public File {
@@ -259,6 +276,47 @@ class HostFile : public File {
         if (retry_interrupted([&] { return fcntl(descriptor_.get(), F_OFD_GETLK, &lock); }) != 0)
             throw SystemError("Cannot look at the locks of", path_, errno);
         return lock.l_type == F_UNLCK;
+    }
+
+    bool copy_range(std::uint64_t offset, File& source, Range from) override {
+        if (source.descriptor() < 0)
+            return false;
+        struct file_clone_range clone {};
+        clone.src_fd = source.descriptor();
+        clone.src_offset = from.offset;
+        clone.src_length = from.length;
+        clone.dest_offset = offset;
+        if (from.empty() || ioctl(descriptor_.get(), FICLONERANGE, &clone) == 0)
+            return true;
+        // Files that cannot share, or not with these offsets, may still be copied by the host.
+        for (std::uint64_t done = 0; done < from.length;) {
+            auto at = static_cast<off64_t>(from.offset + done);
+            auto to = static_cast<off64_t>(offset + done);
+            const ssize_t copied = retry_interrupted([&] {
+                return copy_file_range(source.descriptor(), &at, descriptor_.get(), &to, from.length - done, 0);
+            });
+            if (copied == 0)
+                return false; // the source ends before
+            if (copied < 0) {
+                if (errno == ENOSPC || errno == EDQUOT || errno == EIO)
+                    fail("copy", {offset + done, from.length - done});
+                return false;
+            }
+            done += static_cast<std::uint64_t>(copied);
+        }
+        return true;
+    }
+
+    void take_attributes(File& model) override {
+        if (model.descriptor() < 0)
+            return;
+        const FileStatus wanted = model.status();
+        // The owner first: changing it clears set-id bits of the mode.
+        if (fchown(descriptor_.get(), wanted.owner, wanted.group) != 0 && errno != EPERM)
+            throw SystemError("Cannot change the owner of", path_, errno);
+        if (fchmod(descriptor_.get(), wanted.mode) != 0 && errno != EPERM)
+            throw SystemError("Cannot change the mode of", path_, errno);
+        copy_extended_attributes(model.descriptor(), descriptor_.get());
     }
 
   private:

@@ -28,9 +28,6 @@ constexpr std::uint8_t max_granularity_bits = 31;
 constexpr std::uint32_t max_table_entries = 0x800'0000;
 constexpr std::uint16_t max_name = 1023;
 
-constexpr std::uint64_t table_offset_bits = 0x00ff'ffff'ffff'fe00;
-constexpr std::uint64_t table_reserved_bits = 0xff00'0000'0000'01fe;
-
 } // namespace
 
 std::vector<Bitmap> read_bitmaps(File& file, const Header& header) {
@@ -51,6 +48,7 @@ std::vector<Bitmap> read_bitmaps(File& file, const Header& header) {
         std::array<std::byte, fixed_length> head;
         file.read(at, head);
         Bitmap bitmap;
+        bitmap.entry_offset = at - header.bitmaps->range.offset;
         bitmap.table_offset = load_big_endian<std::uint64_t>(head, 0);
         bitmap.table_entries = load_big_endian<std::uint32_t>(head, 8);
         const auto flags = load_big_endian<std::uint32_t>(head, 12);
@@ -96,12 +94,12 @@ void for_each_bitmap_cluster(File& file, const Header& header, const Bitmap& bit
         file.read(bitmap.table_offset + i * 8, std::as_writable_bytes(std::span(words)));
         swap_words(words);
         for (const std::uint64_t word : words) {
-            if (word & table_reserved_bits) {
+            if (word & bitmap_bits::reserved) {
                 throw_damaged(file.path(), fmt::format("{} is said by its table at offset {} to be {:#x}, with "
                                                        "reserved bits set",
                                                        what, bitmap.table_offset, word));
             }
-            if (const std::uint64_t offset = word & table_offset_bits; offset != 0) {
+            if (const std::uint64_t offset = word & bitmap_bits::offset; offset != 0) {
                 check_place(file.path(), what, {offset, header.cluster_size()}, header.cluster_size(),
                             file_size);
                 visit(offset);

@@ -75,6 +75,46 @@ std::vector<Extent> Device::extents(Range range) {
     return result;
 }
 
+ExtentSet Device::own(Range range) {
+    check_range(range.offset, range.length);
+    ExtentSet result;
+    for (std::uint64_t offset = range.offset; offset < range.end();) {
+        const Run run = run_at(offset, range.end() - offset);
+        const std::uint64_t length = std::min(run.length, range.end() - offset);
+        if (run.source != Source::backing) {
+            result.append({offset, length});
+        }
+        offset += length;
+    }
+    return result;
+}
+
+std::vector<HostExtent> Device::host(Range range) {
+    check_range(range.offset, range.length);
+    const std::uint64_t file_size = data_.status().size;
+    std::vector<HostExtent> result;
+    for (std::uint64_t offset = range.offset; offset < range.end();) {
+        const Run run = run_at(offset, range.end() - offset);
+        const std::uint64_t length = std::min(run.length, range.end() - offset);
+        if (run.source == Source::data && run.host_offset < file_size) {
+            const std::uint64_t there = std::min(length, file_size - run.host_offset);
+            if (!result.empty() && result.back().guest.end() == offset &&
+                result.back().host_offset + result.back().guest.length == run.host_offset) {
+                result.back().guest.length += there;
+            } else {
+                result.push_back({{offset, there}, &data_, run.host_offset});
+            }
+        }
+        offset += length;
+    }
+    return result;
+}
+
+void Device::forget(BlockDevice* backing) {
+    backing_ = backing;
+    cluster_source_ = 0;
+}
+
 Device::Run Device::run_at(std::uint64_t offset, std::uint64_t limit) {
     const Header& header = metadata_.header();
     const std::uint64_t coverage = header.l1_coverage();

@@ -5,7 +5,9 @@
 #include "metadata.h"
 
 #include <disktool/block_device.h>
+#include <disktool/extents.h>
 #include <disktool/file.h>
+#include <disktool/format.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -29,6 +31,13 @@ class Device final : public BlockDevice {
     /// `data` where some image of the chain holds data, `zero` where the topmost that says anything says zeros,
     /// else `unallocated`: the data and zero flags of `qemu-img map`.
     std::vector<Extent> extents(Range range) override;
+
+    /// What the image itself says something of, in `range`.
+    ExtentSet own(Range range);
+    /// Where data lies uncompressed in `data`'s file, up to its end.
+    std::vector<HostExtent> host(Range range);
+    /// The image was changed, and shows `backing` from now on.
+    void forget(BlockDevice* backing);
 
   private:
     enum class Source : std::uint8_t { backing, zero, data, compressed };

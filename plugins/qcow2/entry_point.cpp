@@ -2,6 +2,7 @@
 #include "big_endian.h"
 #include "header.h"
 #include "image.h"
+#include "new_image.h"
 #include "plugin.h"
 
 #include <disktool/error.h>
@@ -61,6 +62,16 @@ void Plugin::create(Doors doors, const CreateRequest& request) {
     command.arguments.push_back(plain ? request.path : "./" + request.path);
     command.arguments.push_back(fmt::format("{}", request.virtual_size));
     doors.processes.run_checked(command);
+}
+
+std::optional<std::string> Plugin::backing_name(File& file) {
+    const Header header = parse_header(file);
+    return header.backing_name.empty() ? std::nullopt : std::optional(header.backing_name);
+}
+
+std::unique_ptr<WorkingDisk> Plugin::create_disk(Doors doors, const CreateRequest& request) {
+    create(doors, request);
+    return open_new_image(doors, request.path);
 }
 
 } // namespace disktool::qcow2

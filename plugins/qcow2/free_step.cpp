@@ -2,9 +2,8 @@
 #include "free_step.h"
 
 #include "big_endian.h"
-#include "cache_drop.h"
-#include "extent_cursor.h"
 #include "free_rule.h"
+#include "give_back.h"
 #include "in_place.h"
 #include "reclaim.h"
 
@@ -22,9 +21,6 @@
 namespace disktool::qcow2 {
 
 namespace {
-
-/// The longest hole that is punched in one call, so that a job can be stopped within a second.
-constexpr std::uint64_t longest_punch = 256 * MiB;
 
 std::string text_of(const Reclaim& reclaim, std::uint64_t cluster_size) {
     std::vector<std::string> parts;
@@ -150,24 +146,9 @@ void FreeStep::erase_entries(const Reclaim& reclaim) {
 }
 
 void FreeStep::punch(StepContext& context, const Reclaim& reclaim) {
-    File& file = image_.file();
-    const std::uint64_t file_size = image_.metadata().file_size();
-    const std::uint64_t new_end = std::min(file_size, reclaim.used_end());
-    const CacheDrop ahead(file, reclaim.held().clip({0, new_end}));
-    ExtentCursor held(reclaim.held());
-    for (const Range& hole : reclaim.holes().clip({0, new_end})) {
-        for (std::uint64_t at = hole.offset; at < hole.end(); at += longest_punch) {
-            context.cancel().check();
-            const Range piece{at, std::min(longest_punch, hole.end() - at)};
-            file.punch_hole(piece);
-            context.advance(held.overlap(piece));
-        }
-    }
-    if (new_end < file_size) {
-        context.cancel().check();
-        file.truncate(new_end);
-        context.advance(held.overlap({new_end, file_size - new_end}));
-    }
+    give_back(
+        image_.file(), image_.metadata().file_size(), {reclaim.held(), reclaim.holes(), reclaim.used_end()},
+        [&] { context.cancel().check(); }, [&](std::uint64_t bytes) { context.advance(bytes); });
 }
 
 } // namespace

@@ -27,15 +27,6 @@ constexpr std::uint32_t max_refcount_order = 6;
 constexpr std::uint32_t max_backing_name = 1023;
 constexpr std::uint64_t snapshot_entry_least = 40; ///< bytes of the shortest snapshot entry
 
-enum class ExtensionType : std::uint32_t {
-    end = 0,
-    backing_format = 0xe2792aca,
-    feature_names = 0x6803f857,
-    bitmaps = 0x23852875,
-    encryption_header = 0x0537be77,
-    data_file = 0x44415441,
-};
-
 class HeaderParser {
   public:
     explicit HeaderParser(File& file) : file_(file), path_(file.path()), file_size_(file.status().size) {}

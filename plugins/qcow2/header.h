@@ -70,6 +70,15 @@ constexpr std::uint32_t max_bitmaps = 65535;
 enum class CryptMethod : std::uint32_t { none = 0, aes = 1, luks = 2 };
 enum class CompressionType : std::uint8_t { deflate = 0, zstd = 1 };
 
+enum class ExtensionType : std::uint32_t {
+    end = 0,
+    backing_format = 0xe2792aca,
+    feature_names = 0x6803f857,
+    bitmaps = 0x23852875,
+    encryption_header = 0x0537be77,
+    data_file = 0x44415441,
+};
+
 struct Extension {
     std::uint32_t type = 0;
     std::uint64_t offset = 0; ///< of its data, bytes from the start of the file

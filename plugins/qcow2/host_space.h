@@ -6,6 +6,7 @@
 #include <disktool/file.h>
 
 #include <cstdint>
+#include <optional>
 
 namespace disktool::qcow2 {
 
@@ -15,5 +16,9 @@ constexpr std::uint64_t host_block = 4096;
 /// The bytes of `ranges` for which the host holds blocks. Blocks that were reserved and never written
 /// (fallocate) are not known to be held. Asks as often as there are runs of data or ranges, whichever is less.
 ExtentSet held_bytes(File& file, const ExtentSet& ranges);
+
+/// How many bytes of `ranges` the host has blocks for, those included that were reserved and never written.
+/// None where it cannot tell.
+std::optional<std::uint64_t> reserved_bytes(File& file, const ExtentSet& ranges);
 
 } // namespace disktool::qcow2

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "image.h"
 
+#include "allocation.h"
 #include "damage.h"
 #include "free_step.h"
-#include "grow.h"
+#include "header_switch.h"
 #include "mend.h"
+#include "resize_step.h"
+#include "work.h"
 
 #include <disktool/error.h>
 
@@ -100,6 +103,7 @@ Image::~Image() = default;
 void Image::fill_info() {
     const Header& header = metadata_.header();
     const FileStatus status = file_.status();
+    info_ = {};
     info_.path = file_.path();
     info_.format = format_name;
     info_.virtual_size = header.virtual_size;
@@ -107,8 +111,8 @@ void Image::fill_info() {
     info_.allocated = status.allocated + (data_file_ ? data_file_->status().allocated : 0);
     info_.cluster_size = static_cast<std::uint32_t>(header.cluster_size());
     info_.chain.push_back({info_.path, info_.format, info_.virtual_size, info_.allocated});
-    if (backing_) {
-        const auto& below = backing_->info().chain;
+    if (backing() != nullptr) {
+        const auto& below = backing()->info().chain;
         info_.chain.insert(info_.chain.end(), below.begin(), below.end());
     }
     for (const Snapshot& snapshot : snapshots_.snapshots) {
@@ -144,6 +148,14 @@ void Image::fill_info() {
 }
 
 BlockDevice& Image::device() {
+    return own_device();
+}
+
+BlockDevice* Image::backing_device() {
+    return backing() != nullptr ? &backing()->device() : nullptr;
+}
+
+Device& Image::own_device() {
     if (metadata_.header().encrypted()) {
         throw Error(ErrorCode::unsupported,
                     fmt::format("{} is encrypted; its content cannot be read "
@@ -153,35 +165,58 @@ BlockDevice& Image::device() {
                     Reason::encrypted);
     }
     if (!device_) {
-        device_ = std::make_unique<Device>(metadata_, file_, data_file_ ? *data_file_ : file_,
-                                           backing_ ? &backing_->device() : nullptr);
+        device_ =
+            std::make_unique<Device>(metadata_, file_, data_file_ ? *data_file_ : file_, backing_device());
     }
     return *device_;
 }
 
+void Image::reload() {
+    metadata_.forget();
+    const Header& header = metadata_.header();
+    shows_backing_ = !header.backing_name.empty();
+    snapshots_ = read_snapshots(file_, header);
+    bitmaps_ = read_bitmaps(file_, header);
+    if (device_) {
+        device_->forget(backing_device());
+    }
+    fill_info();
+}
+
 std::optional<Refusal> Image::refusal(Capability capability) const {
     const Header& header = metadata_.header();
-    switch (capability) {
-    case Capability::check:
+    if (capability == Capability::check) {
         return std::nullopt;
-    case Capability::grow:
-    case Capability::compact:
-        break;
-    case Capability::shrink:
-        return Refusal{Reason::capability_missing, fmt::format("{} cannot be made smaller by this version of "
-                                                               "disktool. Shrink the last file system "
-                                                               "and its partition by hand and then use "
-                                                               "\"qemu-img resize --shrink\".",
-                                                               info_.path)};
-    case Capability::merge_internal:
-    case Capability::merge_external:
-    case Capability::convert:
-    case Capability::snapshot:
-        return Refusal{Reason::capability_missing, fmt::format("{}: this version of disktool does not merge, "
-                                                               "convert or snapshot qcow2 images; "
-                                                               "qemu-img does.",
-                                                               info_.path)};
     }
+    if (capability == Capability::snapshot) {
+        return Refusal{
+            Reason::capability_missing,
+            fmt::format("{}: disktool does not take snapshots of qcow2 images; \"qemu-img snapshot -c\" does.",
+                        info_.path)};
+    }
+    if (auto refused = refusal_to_change()) {
+        return refused;
+    }
+    const bool with_snapshots = capability == Capability::compact || capability == Capability::merge_internal;
+    if (!with_snapshots && !snapshots_.snapshots.empty()) {
+        return Refusal{
+            Reason::internal_snapshots,
+            fmt::format("{}: Image has internal snapshots. Merge snapshots to proceed. There are: {}; "
+                        "\"prl_disk_tool merge --hdd {}\" merges them into the disk by deleting them.",
+                        info_.path, snapshot_names(snapshots_), info_.path)};
+    }
+    const bool drops_backing = capability == Capability::merge_external && backing_ != nullptr;
+    if (capability != Capability::compact) {
+        std::string obstacle = HeaderSwitch::obstacle(file_, header, drops_backing, header.bitmaps.has_value());
+        if (!obstacle.empty()) {
+            return Refusal{Reason::feature_not_supported, std::move(obstacle)};
+        }
+    }
+    return std::nullopt;
+}
+
+std::optional<Refusal> Image::refusal_to_change() const {
+    const Header& header = metadata_.header();
     if (header.corrupt()) {
         return Refusal{Reason::image_corrupt, fmt::format("{} is marked as corrupt (incompatible feature "
                                                           "bit 1). Copy it, then repair it with "
@@ -210,26 +245,25 @@ std::optional<Refusal> Image::refusal(Capability capability) const {
                                    "into one file with \"qemu-img convert -O qcow2\".",
                                    info_.path, printable(header.data_file))};
     }
-    if (capability == Capability::grow && !snapshots_.snapshots.empty()) {
-        return Refusal{Reason::internal_snapshots, fmt::format("{}: Image has internal snapshots. Merge "
-                                                               "snapshots to proceed. There are: {}; "
-                                                               "\"qemu-img snapshot -d ID\" merges one into "
-                                                               "the disk by deleting it.",
-                                                               info_.path, snapshot_names(snapshots_))};
-    }
     return std::nullopt;
 }
 
-void Image::require(Capability capability) const {
-    if (const auto refused = refusal(capability)) {
+namespace {
+void throw_refusal(const std::optional<Refusal>& refused) {
+    if (refused) {
         const bool damaged = refused->reason == Reason::image_dirty || refused->reason == Reason::image_corrupt;
         throw Error(damaged ? ErrorCode::damaged : ErrorCode::unsupported, refused->sentence, refused->reason);
     }
 }
+} // namespace
+
+void Image::require(Capability capability) const {
+    throw_refusal(refusal(capability));
+}
 
 void Image::plan_resize(Plan& plan, const ResizeRequest& request) {
     require(request.new_size < info_.virtual_size ? Capability::shrink : Capability::grow);
-    plan_grow(*this, plan, request);
+    qcow2::plan_resize(*this, plan, request);
 }
 
 CompactEstimate Image::plan_compact(Plan& plan, const ExtentSet& discardable) {
@@ -248,6 +282,32 @@ void Image::plan_mend(Plan& plan) {
 
 CheckReport Image::check() {
     return qcow2::check(*this);
+}
+
+ExtentSet Image::own_extents(Range range) {
+    return own_device().own(range);
+}
+
+std::vector<HostExtent> Image::host_extents(Range range) {
+    return own_device().host(range);
+}
+
+Allocation Image::allocation() {
+    return qcow2::allocation(*this);
+}
+
+std::unique_ptr<WorkingDisk> Image::begin_work(std::uint64_t size) {
+    if (opener_->access() != Access::write) {
+        throw Error(ErrorCode::unsupported, fmt::format("{} is open for reading only", info_.path));
+    }
+    throw_refusal(refusal_to_change());
+    reload(); // a job that failed may have left them stale
+    if (std::string obstacle =
+            HeaderSwitch::obstacle(file_, metadata_.header(), false, metadata_.header().bitmaps.has_value());
+        !obstacle.empty()) {
+        throw Error(ErrorCode::unsupported, obstacle, Reason::feature_not_supported);
+    }
+    return std::make_unique<Work>(*this, size);
 }
 
 } // namespace disktool::qcow2

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -20,6 +21,8 @@ class Plugin final : public FormatPlugin {
     std::unique_ptr<disktool::Image> open(std::unique_ptr<ImageOpener> opener) override;
     /// By qemu-img create; request.options are its -o options. Throws program_missing where there is none.
     void create(Doors doors, const CreateRequest& request) override;
+    std::optional<std::string> backing_name(File& file) override;
+    std::unique_ptr<WorkingDisk> create_disk(Doors doors, const CreateRequest& request) override;
 };
 
 } // namespace disktool::qcow2

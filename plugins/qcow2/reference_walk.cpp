@@ -86,14 +86,22 @@ void count_fixed(Image& image, ReferenceCount& counts) {
     if (header.bitmaps) {
         counts.add(header.bitmaps->range, By::metadata);
     }
-    // Read anew, since QEMU may have moved them in a step before.
     for (const Bitmap& bitmap : read_bitmaps(image.file(), header)) {
-        counts.add({bitmap.table_offset, bitmap.table_length()}, By::metadata);
-        for_each_bitmap_cluster(image.file(), header, bitmap, [&](std::uint64_t offset) {
-            counts.add({offset, cluster_size}, By::metadata);
-        });
+        count_bitmap(image, bitmap, counts);
     }
-    const SnapshotTable snapshots = read_snapshots(image.file(), header);
+    count_snapshots(image, counts);
+}
+
+void count_bitmap(Image& image, const Bitmap& bitmap, ReferenceCount& counts) {
+    const Header& header = image.metadata().header();
+    counts.add({bitmap.table_offset, bitmap.table_length()}, By::metadata);
+    for_each_bitmap_cluster(image.file(), header, bitmap, [&](std::uint64_t offset) {
+        counts.add({offset, header.cluster_size()}, By::metadata);
+    });
+}
+
+void count_snapshots(Image& image, ReferenceCount& counts) {
+    const SnapshotTable snapshots = read_snapshots(image.file(), image.metadata().header());
     counts.add(snapshots.range, By::metadata);
     std::uint64_t budget = max_table_bytes;
     for (const Snapshot& snapshot : snapshots.snapshots) {

@@ -16,6 +16,9 @@ namespace disktool::qcow2 {
 
 /// Counts header, refcount table and blocks, snapshots, bitmaps and the encryption header. Errors: damaged.
 void count_fixed(Image& image, ReferenceCount& counts);
+// Parts of it.
+void count_bitmap(Image& image, const Bitmap& bitmap, ReferenceCount& counts); ///< table and bits
+void count_snapshots(Image& image, ReferenceCount& counts);
 
 /// Told of each allocated entry of the active tables, in guest order, when it has been counted.
 using EntryVisitor = std::function<void(std::uint64_t l1_index, std::uint64_t guest_cluster,

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <set>
 #include <stdexcept>
 
 namespace fs = std::filesystem;
@@ -101,6 +102,17 @@ class RecordingDoor::RecordingFile : public File {
         door_.perform(content(ChangeKind::sync, {}), [&] { real_->sync(); });
     }
 
+    void take_attributes(File& model) override { real_->take_attributes(model); }
+    bool copy_range(std::uint64_t offset, File& source, Range from) override {
+        Change change = content(ChangeKind::write, {offset, from.length});
+        change.data.resize(from.length);
+        source.read(from.offset, change.data);
+        need_space(from.length);
+        bool copied = false;
+        door_.perform(std::move(change), [&] { copied = real_->copy_range(offset, source, from); });
+        return copied;
+    }
+
   private:
     Change content(ChangeKind kind, Range range) const {
         return {.kind = kind, .file = number_, .path = name_, .range = range};
@@ -128,6 +140,7 @@ RecordingDoor::RecordingDoor(const fs::path& folder, FileDoor& real)
         if (numbers_.try_emplace({status.device, status.inode}, files_).second)
             first_names_[files_++] = entry.path().lexically_relative(folder_).string();
     }
+    first_identities_ = numbers_;
 }
 
 RecordingDoor::~RecordingDoor() = default;
@@ -235,6 +248,33 @@ std::unique_ptr<File> RecordingDoor::open(const std::string& path, OpenFlags fla
     if (cut)
         result->truncate(0);
     return result;
+}
+
+void RecordingDoor::notice_new_files() {
+    const std::lock_guard lock(mutex_);
+    std::set<std::string> known;
+    for (const auto& [number, name] : first_names_)
+        known.insert(name);
+    for (const Change& change : changes_) {
+        if (change.kind == ChangeKind::rename || change.kind == ChangeKind::remove)
+            known.erase(change.path);
+        if (change.kind == ChangeKind::create)
+            known.insert(change.path);
+        if (change.kind == ChangeKind::rename || change.kind == ChangeKind::link)
+            known.insert(change.new_path);
+    }
+    for (const auto& entry : fs::recursive_directory_iterator(folder_)) {
+        const std::string name = entry.path().lexically_relative(folder_).string();
+        if (!entry.is_regular_file() || entry.is_symlink() || known.contains(name))
+            continue;
+        const FileStatus status = *real_.status(entry.path().string(), false);
+        const std::size_t number = numbers_[{status.device, status.inode}] = files_++;
+        Change content{.kind = ChangeKind::write, .file = number, .path = name, .range = {0, status.size}};
+        content.data.resize(status.size);
+        real_.open(entry.path().string(), {})->read(0, content.data);
+        perform({.kind = ChangeKind::create, .file = number, .path = name, .mode = status.mode}, [] {});
+        perform(std::move(content), [] {});
+    }
 }
 
 std::optional<FileStatus> RecordingDoor::status(const std::string& path, bool follow_links) {

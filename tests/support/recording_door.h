@@ -84,6 +84,14 @@ class RecordingDoor : public FileDoor {
     bool failed() const;
 
     const std::vector<Change>& changes() const { return changes_; }
+    // What there was before the first change.
+    using Identity = std::pair<std::uint64_t, std::uint64_t>; ///< device and inode
+    const std::filesystem::path& folder() const { return folder_; }
+    const std::filesystem::path& before() const { return before_.path(); } ///< the copy
+    const std::map<std::size_t, std::string>& first_names() const { return first_names_; }
+    const std::map<Identity, std::size_t>& first_identities() const { return first_identities_; }
+    /// Another program has run: the files that it has made are recorded, each as one creation and one write.
+    void notice_new_files();
     /// 0 (nothing was done) up to the number of changes (all was done).
     std::vector<std::size_t> cuts() const;
     /// "after 3 changes, the last: write 512 bytes at offset 0 of disk.img".
@@ -104,7 +112,6 @@ class RecordingDoor : public FileDoor {
 
   private:
     class RecordingFile;
-    using Identity = std::pair<std::uint64_t, std::uint64_t>; ///< device and inode
 
     /// Throws when it is this change's turn to fail; else does it and remembers it.
     template <typename Action>
@@ -117,6 +124,7 @@ class RecordingDoor : public FileDoor {
     std::filesystem::path folder_;
     TemporaryFolder before_;
     std::map<std::size_t, std::string> first_names_; ///< of the files in the copy
+    std::map<Identity, std::size_t> first_identities_;
 
     std::recursive_mutex mutex_; ///< of what follows
     std::map<Identity, std::size_t> numbers_;

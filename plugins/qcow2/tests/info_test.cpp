@@ -92,13 +92,14 @@ TEST_F(ImageTest, CanGrowAndBeCompacted) {
     EXPECT_FALSE(image->refusal(Capability::check));
 }
 
-TEST_F(ImageTest, CannotDoWhatComesLater) {
+TEST_F(ImageTest, CanBeMadeSmallerMergedAndConverted) {
+    const auto image = open(path_);
     for (const Capability capability :
-         {Capability::shrink, Capability::merge_internal, Capability::merge_external, Capability::convert,
-          Capability::snapshot}) {
-        EXPECT_EQ(refusal(capability).reason, Reason::capability_missing);
+         {Capability::shrink, Capability::merge_internal, Capability::merge_external, Capability::convert}) {
+        EXPECT_FALSE(image->refusal(capability));
     }
-    EXPECT_THAT(refusal(Capability::shrink).sentence, HasSubstr("qemu-img resize --shrink"));
+    EXPECT_EQ(refusal(Capability::snapshot).reason, Reason::capability_missing);
+    EXPECT_THAT(refusal(Capability::snapshot).sentence, HasSubstr("qemu-img snapshot -c"));
 }
 
 TEST_F(ImageTest, WithSnapshotsDoesNotGrow) {
@@ -110,7 +111,12 @@ TEST_F(ImageTest, WithSnapshotsDoesNotGrow) {
     EXPECT_THAT(refused.sentence, HasSubstr("Image has internal snapshots. Merge snapshots to proceed."));
     EXPECT_THAT(refused.sentence, HasSubstr("\"before update\" (id 1), \"b?[2J\" (id 2)"));
     EXPECT_THAT(refused.sentence, HasSubstr("and 2 more"));
+    EXPECT_THAT(refused.sentence, HasSubstr("prl_disk_tool merge --hdd " + path_));
+    for (const Capability capability : {Capability::shrink, Capability::merge_external, Capability::convert}) {
+        EXPECT_EQ(refusal(capability).reason, Reason::internal_snapshots);
+    }
     EXPECT_FALSE(open(path_)->refusal(Capability::compact));
+    EXPECT_FALSE(open(path_)->refusal(Capability::merge_internal));
 }
 
 TEST_F(ImageTest, ThatIsDirtyOrCorruptIsNotChanged) {
