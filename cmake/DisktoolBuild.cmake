@@ -19,6 +19,7 @@ set(CMAKE_LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib)
 set(CMAKE_BUILD_WITH_INSTALL_RPATH ON)
 set(DISKTOOL_PLUGIN_DIR lib/disktool/plugins)
 set(DISKTOOL_ENGINE_DIR lib/disktool/engines)
+set(DISKTOOL_LIBEXEC_DIR libexec/disktool)
 
 add_compile_definitions(_FILE_OFFSET_BITS=64 _GNU_SOURCE)
 add_compile_options(-Wall -Wextra -Wpedantic -Werror -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual

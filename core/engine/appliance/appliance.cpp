@@ -24,6 +24,7 @@ constexpr std::uint64_t trim_piece = 16 * GiB; // cancelling waits for one
 
 /// Those whose least size the appliance can tell; it does not shrink others.
 constexpr std::array shrinkable{"ext2", "ext3", "ext4", "btrfs", "ntfs"};
+constexpr std::array ext_types{"ext2", "ext3", "ext4"};
 /// Those whose driver discards a part of the file system when asked to.
 constexpr std::array trimmed_by_parts{"ext2", "ext3", "ext4", "xfs"};
 
@@ -216,7 +217,118 @@ class GuestfsAppliance : public Appliance {
         mount.unmount();
     }
 
+    void resize_filesystem(const std::string& device, const std::string& type, std::uint64_t size) override {
+        if (contains(ext_types, type))
+            resize_ext(device, size);
+        else if (type == "btrfs")
+            resize_btrfs(device, size);
+        else if (type == "xfs")
+            grow_xfs(device);
+        else if (type == "ntfs")
+            resize_ntfs(device, size);
+        else if (type == "swap")
+            make_swap_again(device);
+        else
+            throw Error(ErrorCode::unsupported,
+                        fmt::format("The appliance does not know how to resize a file system of type {}", type),
+                        Reason::filesystem_not_supported);
+    }
+
+    void resize_physical_volume(const std::string& device, std::uint64_t size) override {
+        machine().call(fmt::format("resize the physical volume on {}", device), [&](guestfs_h* g) {
+            return guestfs_pvresize_size(g, device.c_str(), static_cast<std::int64_t>(size)) == 0;
+        });
+    }
+
+    void resize_logical_volume(const std::string& device, std::uint64_t size) override {
+        if (size % MiB != 0 || size / MiB > std::numeric_limits<int>::max())
+            throw Error(
+                ErrorCode::unsupported,
+                fmt::format("The appliance gives volumes whole MiB, so {} cannot get {} bytes", device, size));
+        machine().call(fmt::format("resize the logical volume {}", device), [&](guestfs_h* g) {
+            return guestfs_lvresize(g, device.c_str(), static_cast<int>(size / MiB)) == 0;
+        });
+    }
+
   private:
+    void resize_ext(const std::string& device, std::uint64_t size) {
+        machine().call(fmt::format("check {}", device), [&](guestfs_h* g) {
+            struct guestfs_e2fsck_argv options {};
+            options.bitmask = GUESTFS_E2FSCK_CORRECT_BITMASK;
+            options.correct = 1;
+            return guestfs_e2fsck_argv(g, device.c_str(), &options) == 0;
+        });
+        machine().call(fmt::format("resize the file system on {}", device), [&](guestfs_h* g) {
+            return guestfs_resize2fs_size(g, device.c_str(), static_cast<std::int64_t>(size)) == 0;
+        });
+    }
+
+    void resize_btrfs(const std::string& device, std::uint64_t size) {
+        require_feature("btrfs", "btrfs-progs");
+        Mount mount(machine(), device, "");
+        machine().call(fmt::format("resize the file system on {}", device), [&](guestfs_h* g) {
+            struct guestfs_btrfs_filesystem_resize_argv options {};
+            options.bitmask = GUESTFS_BTRFS_FILESYSTEM_RESIZE_SIZE_BITMASK;
+            options.size = static_cast<std::int64_t>(size);
+            return guestfs_btrfs_filesystem_resize_argv(g, "/", &options) == 0;
+        });
+        mount.unmount();
+    }
+
+    /// Distributions keep the parts for rarer file systems in packages of their own.
+    void require_feature(const char* feature, const char* package) {
+        const std::array<char*, 2> names{const_cast<char*>(feature), nullptr};
+        const bool available = machine().try_call(
+            [&](guestfs_h* g) { return guestfs_feature_available(g, const_cast<char**>(names.data())) == 1; });
+        if (!available)
+            throw Error(
+                ErrorCode::program_missing,
+                fmt::format("The appliance cannot work with {}: its programs are not in it; install the "
+                            "package {} (Debian's name)",
+                            feature, package),
+                Reason::program_missing);
+    }
+
+    void grow_xfs(const std::string& device) {
+        require_feature("xfs", "libguestfs-xfs");
+        Mount mount(machine(), device, "");
+        machine().call(fmt::format("grow the file system on {}", device), [&](guestfs_h* g) {
+            struct guestfs_xfs_growfs_argv options {};
+            options.bitmask = GUESTFS_XFS_GROWFS_DATASEC_BITMASK;
+            options.datasec = 1;
+            return guestfs_xfs_growfs_argv(g, "/", &options) == 0;
+        });
+        mount.unmount();
+    }
+
+    void resize_ntfs(const std::string& device, std::uint64_t size) {
+        require_feature("ntfsprogs", "ntfs-3g");
+        machine().call(fmt::format("resize the file system on {}", device), [&](guestfs_h* g) {
+            struct guestfs_ntfsresize_opts_argv options {};
+            options.bitmask = GUESTFS_NTFSRESIZE_OPTS_SIZE_BITMASK | GUESTFS_NTFSRESIZE_OPTS_FORCE_BITMASK;
+            options.size = static_cast<std::int64_t>(size);
+            options.force = 1;
+            return guestfs_ntfsresize_opts_argv(g, device.c_str(), &options) == 0;
+        });
+    }
+
+    void make_swap_again(const std::string& device) {
+        const std::string label = text_of(guestfs_vfs_label, device);
+        const std::string uuid = text_of(guestfs_vfs_uuid, device);
+        machine().call(fmt::format("make the swap space on {} anew", device), [&](guestfs_h* g) {
+            struct guestfs_mkswap_opts_argv options {};
+            if (!label.empty()) {
+                options.bitmask |= GUESTFS_MKSWAP_OPTS_LABEL_BITMASK;
+                options.label = label.c_str();
+            }
+            if (!uuid.empty()) {
+                options.bitmask |= GUESTFS_MKSWAP_OPTS_UUID_BITMASK;
+                options.uuid = uuid.c_str();
+            }
+            return guestfs_mkswap_opts_argv(g, device.c_str(), &options) == 0;
+        });
+    }
+
     Machine& machine() const {
         if (!machine_)
             throw std::logic_error("The appliance is not running");

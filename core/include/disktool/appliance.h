@@ -65,6 +65,14 @@ class DISKTOOL_API Appliance {
     virtual std::optional<std::uint64_t> minimum_size(const std::string& device) = 0;
     /// Mounts and discards all free space.
     virtual void trim(const std::string& device) = 0;
+
+    // Of a writable disk. Sizes in bytes.
+    /// By the file system's own tool, after a check by it where it has one. `type` as type() of the plugins.
+    virtual void resize_filesystem(const std::string& device, const std::string& type, std::uint64_t size) = 0;
+    /// LVM: the physical volume on `device`. Smaller only where nothing lies beyond.
+    virtual void resize_physical_volume(const std::string& device, std::uint64_t size) = 0;
+    /// LVM: "/dev/vg/lv". What is in it is cut or gets more room; whole MiB and extents.
+    virtual void resize_logical_volume(const std::string& device, std::uint64_t size) = 0;
 };
 
 } // namespace disktool
