@@ -5,11 +5,14 @@
 #include "free_map.h"
 #include "groups.h"
 #include "minimum_size.h"
+#include "resize_steps.h"
 #include "state.h"
 
 #include <disktool/error.h>
 
 #include <fmt/format.h>
+
+#include <algorithm>
 
 namespace disktool::ext4 {
 
@@ -65,6 +68,15 @@ Reason Ext4Filesystem::can_grow() const {
 
 Reason Ext4Filesystem::can_shrink() const {
     return shrink_obstacle(handle_.get()).reason;
+}
+
+void Ext4Filesystem::plan_resize(Plan& plan, const FilesystemResize& request) {
+    std::uint64_t moved = 0;
+    if (request.new_size < request.old_size) {
+        const Range beyond{request.new_size, usage().size - std::min(usage().size, request.new_size)};
+        moved = beyond.length - free_extents().clip(beyond).total();
+    }
+    ext4::plan_resize(plan, request, type(), metadata_.total(), moved);
 }
 
 void Ext4Filesystem::demand_trust() const {

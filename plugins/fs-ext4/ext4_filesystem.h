@@ -26,6 +26,8 @@ class Ext4Filesystem : public Filesystem {
     Details details() override;
     Reason can_grow() const override;
     Reason can_shrink() const override;
+    bool resizes_natively() const override { return true; }
+    void plan_resize(Plan& plan, const FilesystemResize& request) override;
 
   private:
     void demand_trust() const;

@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <optional>
+#include <vector>
 
 namespace disktool::raw {
 
@@ -18,6 +19,7 @@ class RawImage final : public Image {
     const ImageInfo& info() const override { return info_; }
     BlockDevice& device() override { return device_; }
     std::optional<Refusal> refusal(Capability capability) const override;
+    std::vector<HostExtent> host_extents(Range range) override;
 
   private:
     std::unique_ptr<ImageOpener> opener_; ///< owns the file that device_ reads

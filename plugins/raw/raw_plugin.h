@@ -16,6 +16,7 @@ class DISKTOOL_API Plugin final : public FormatPlugin {
   public:
     int probe(std::span<const std::byte>, const std::string&) override { return 0; }
     std::unique_ptr<Image> open(std::unique_ptr<ImageOpener> opener) override;
+    std::unique_ptr<WorkingDisk> create_disk(Doors doors, const CreateRequest& request) override;
 };
 
 } // namespace disktool::raw
