@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <charconv>
 
 namespace disktool::cli {
@@ -30,6 +31,16 @@ po::options_description known_options() {
     add("units", po::value<std::string>());
     add("info,i", "");
     add("resize_partition", "");
+    add("partition", po::value<std::string>());
+    add("discard-tail", "");
+    add("external", "");
+    add("force-merge-shared", "");
+    add("plain", "");
+    add("expanding", "");
+    add("format", po::value<std::string>());
+    add("output", po::value<std::string>());
+    add("verify", "");
+    add("svg", po::value<std::string>());
     add("force", "");
     add("comm", po::value<std::string>());
     add("dry-run,n", "");
@@ -79,10 +90,15 @@ po::variables_map split(int count, const char* const* words) {
 struct Verb {
     const char* name;
     Action action;
-    Action info;
+    std::optional<Action> info; ///< with --info
 };
 constexpr Verb verbs[] = {{"resize", Action::resize, Action::resize_info},
-                          {"compact", Action::compact, Action::compact_info}};
+                          {"compact", Action::compact, Action::compact_info},
+                          {"merge", Action::merge, {}},
+                          {"convert", Action::convert, Action::convert_info},
+                          {"recover", Action::recover, {}},
+                          {"info", Action::info, {}},
+                          {"map", Action::map, {}}};
 
 /// The verb is the one operand, wherever it stands.
 void take_verb(Arguments& arguments, const po::variables_map& values) {
@@ -97,7 +113,10 @@ void take_verb(Arguments& arguments, const po::variables_map& values) {
     bool info = values.count("info") != 0;
     for (const Verb& verb : verbs) {
         if (arguments.verb == verb.name) {
-            arguments.action = info ? verb.info : verb.action;
+            if (info && !verb.info) {
+                refuse(fmt::format("{} does not take --info", verb.name));
+            }
+            arguments.action = info ? *verb.info : verb.action;
             if (operands.size() > 1) {
                 refuse(fmt::format("{}: unexpected word \"{}\"; the image is given with --hdd", arguments.verb,
                                    operands[1]));
@@ -120,7 +139,65 @@ void check_options_fit(const Arguments& arguments, const po::variables_map& valu
     only_for("size", {Action::resize});
     only_for("resize_partition", {Action::resize});
     only_for("units", {Action::resize_info});
-    only_for("dry-run", {Action::resize, Action::compact});
+    only_for("partition", {Action::resize});
+    only_for("discard-tail", {Action::resize});
+    only_for("external", {Action::merge});
+    only_for("force-merge-shared", {Action::merge});
+    for (const char* option : {"plain", "expanding", "format", "output", "verify"}) {
+        only_for(option, {Action::convert});
+    }
+    only_for("svg", {Action::map});
+    only_for("dry-run", {Action::resize, Action::compact, Action::merge, Action::convert, Action::recover});
+}
+
+void take_resize(Arguments& arguments, const po::variables_map& values) {
+    if (values.count("size") == 0) {
+        refuse("Target size not found: give it with --size");
+    }
+    arguments.size = parse_size(values["size"].as<std::string>());
+    arguments.resize_partition = values.count("resize_partition") != 0;
+    arguments.discard_tail = values.count("discard-tail") != 0;
+    if (values.count("partition") == 0) {
+        return;
+    }
+    if (!arguments.resize_partition) {
+        refuse("--partition says which partition --resize_partition is to resize: give that too");
+    }
+    arguments.partition = number(values["partition"].as<std::string>(), "--partition");
+    if (arguments.partition == 0) {
+        refuse("--partition counts from 1");
+    }
+}
+
+void take_merge(Arguments& arguments, const po::variables_map& values) {
+    arguments.external = values.count("external") != 0;
+    arguments.force_merge_shared = values.count("force-merge-shared") != 0;
+    if (arguments.force_merge_shared && !arguments.external) {
+        refuse("--force-merge-shared is about the backing chain: it goes with --external");
+    }
+}
+
+void take_convert(Arguments& arguments, const po::variables_map& values) {
+    arguments.plain = values.count("plain") != 0;
+    arguments.expanding = values.count("expanding") != 0;
+    if (values.count("format") != 0) {
+        arguments.format = values["format"].as<std::string>();
+    }
+    if (values.count("output") != 0) {
+        arguments.output = values["output"].as<std::string>();
+    }
+    arguments.verify = values.count("verify") != 0;
+    const int ways =
+        (arguments.plain ? 1 : 0) + (arguments.expanding ? 1 : 0) + (arguments.format.empty() ? 0 : 1);
+    if (ways != 1) {
+        refuse("Either --plain or --expanding must be specified, or --format NAME with --output PATH");
+    }
+    if (arguments.format.empty() && (!arguments.output.empty() || arguments.verify)) {
+        refuse("--output and --verify go with --format NAME");
+    }
+    if (!arguments.format.empty() && arguments.output.empty()) {
+        refuse("--format needs --output PATH: the converted disk is a new file beside the old one");
+    }
 }
 
 void take_common(Arguments& arguments, const po::variables_map& values) {
@@ -128,7 +205,6 @@ void take_common(Arguments& arguments, const po::variables_map& values) {
     arguments.quiet = values.count("quiet") != 0;
     arguments.json = values.count("json") != 0;
     arguments.dry_run = values.count("dry-run") != 0;
-    arguments.resize_partition = values.count("resize_partition") != 0;
     if (values.count("progress") != 0) {
         arguments.progress_descriptor = number(values["progress"].as<std::string>(), "--progress");
     }
@@ -183,10 +259,14 @@ Arguments parse_arguments(int count, const char* const* words) {
     }
     arguments.image = values["hdd"].as<std::string>();
     if (arguments.action == Action::resize) {
-        if (values.count("size") == 0) {
-            refuse("Target size not found: give it with --size");
-        }
-        arguments.size = parse_size(values["size"].as<std::string>());
+        take_resize(arguments, values);
+    } else if (arguments.action == Action::merge) {
+        take_merge(arguments, values);
+    } else if (arguments.action == Action::convert) {
+        take_convert(arguments, values);
+    }
+    if (values.count("svg") != 0) {
+        arguments.svg = values["svg"].as<std::string>();
     }
     if (values.count("units") != 0) {
         arguments.unit = parse_unit(values["units"].as<std::string>());

@@ -21,7 +21,13 @@ enum class Action {
     resize,
     resize_info,
     compact,
-    compact_info
+    compact_info,
+    merge,
+    convert,
+    convert_info,
+    recover,
+    info,
+    map
 };
 
 struct Arguments {
@@ -31,6 +37,16 @@ struct Arguments {
     std::uint64_t size = 0; ///< bytes, whole MiB
     char unit = 'M';        ///< of resize --info
     bool resize_partition = false;
+    int partition = 0; ///< of resize --resize_partition; 0: the last
+    bool discard_tail = false;
+    bool external = false;           ///< of merge
+    bool force_merge_shared = false; ///< of merge --external
+    bool plain = false;              ///< of convert
+    bool expanding = false;          ///< of convert
+    std::string format;              ///< of convert
+    std::string output;              ///< of convert --format
+    bool verify = false;             ///< of convert --format
+    std::string svg;                 ///< of map: a file; empty: on the terminal
     bool dry_run = false;
     bool verbose = false;
     bool quiet = false;

@@ -16,7 +16,7 @@ Run::Run(const Arguments& arguments, const Config& config, Registry& registry, C
     json_["verb"] = arguments.verb;
 }
 
-Session& Run::open(Access access) {
+Session& Run::open(Access access, bool whole_chain) {
     OpenOptions options;
     options.access = access;
     options.wait = arguments_.wait ? arguments_.wait : config_.wait;
@@ -24,6 +24,7 @@ Session& Run::open(Access access) {
     options.allow_backing.insert(options.allow_backing.end(), arguments_.allow_backing.begin(),
                                  arguments_.allow_backing.end());
     options.cancel = &cancel_;
+    options.whole_chain = whole_chain;
     session_ = Session::open(real_doors(), registry_, arguments_.image, options);
     if (session_->lock().writer_present()) {
         warn(fmt::format("{} is in use by {}: the figures are those of a moment and may be inaccurate",
@@ -68,6 +69,18 @@ JobReport Run::carry_out(Plan& plan) {
         warn(warning);
     }
     return report;
+}
+
+bool Run::act(Plan& plan, JobReport& report) {
+    if (arguments_.dry_run) {
+        print_plan(*this, plan);
+        return false;
+    }
+    json_["plan"] = plan_json(plan);
+    report = carry_out(plan);
+    json_["result"] = {
+        {"changed", !plan.empty()}, {"milliseconds", report.duration.count()}, {"figures", report.figures}};
+    return true;
 }
 
 void Run::warn(const std::string& sentence) {

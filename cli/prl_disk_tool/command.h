@@ -25,11 +25,14 @@ class Run {
     Registry& registry() { return registry_; }
 
     /// Opens and locks the image; tells of a running VM. Call once.
-    Session& open(Access access);
+    Session& open(Access access, bool whole_chain = false);
     VerbContext context();
     /// Before a modifying verb: finishes what an interrupted job left. Before an info verb: only tells of it.
     void recover(bool act);
     JobReport carry_out(Plan& plan);
+    /// Plan and, unless it is a dry run, its execution, into the JSON; true when it was carried out. `report`
+    /// gets what came of it.
+    bool act(Plan& plan, JobReport& report);
 
     /// A sentence for people on standard error, and in "warnings" of the JSON.
     void warn(const std::string& sentence);
@@ -56,6 +59,12 @@ void run_resize(Run& run);
 void run_resize_info(Run& run);
 void run_compact(Run& run);
 void run_compact_info(Run& run);
+void run_merge(Run& run);
+void run_convert(Run& run);
+void run_convert_info(Run& run);
+void run_recover(Run& run);
+void run_info(Run& run);
+void run_map(Run& run);
 void run_list_plugins(Run& run);
 void run_dump_plugin(Run& run);
 

@@ -28,20 +28,16 @@ void run_compact(Run& run) {
     if (compact.estimate) {
         run.json()["estimate"] = estimate_json(*compact.estimate);
     }
-    if (arguments.dry_run) {
-        print_plan(run, compact.plan);
+    JobReport report;
+    if (!run.act(compact.plan, report)) {
         return;
     }
-    run.json()["plan"] = plan_json(compact.plan);
-    JobReport report = run.carry_out(compact.plan);
     std::uint64_t after = session.file().status().allocated;
     std::uint64_t freed = compact.allocated > after ? compact.allocated - after : 0;
-    run.json()["result"] = {{"changed", !compact.plan.empty()},
-                            {"allocated_before", compact.allocated},
-                            {"allocated_after", after},
-                            {"freed", freed},
-                            {"milliseconds", report.duration.count()},
-                            {"figures", report.figures}};
+    Json& result = run.json()["result"];
+    result["allocated_before"] = compact.allocated;
+    result["allocated_after"] = after;
+    result["freed"] = freed;
     run.say(compact.plan.empty()
                 ? fmt::format("{}: nothing to give back; it holds {} on the host", arguments.image,
                               size_text(after))

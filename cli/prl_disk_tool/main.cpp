@@ -26,6 +26,18 @@ void dispatch(Run& run) {
         return run_compact(run);
     case Action::compact_info:
         return run_compact_info(run);
+    case Action::merge:
+        return run_merge(run);
+    case Action::convert:
+        return run_convert(run);
+    case Action::convert_info:
+        return run_convert_info(run);
+    case Action::recover:
+        return run_recover(run);
+    case Action::info:
+        return run_info(run);
+    case Action::map:
+        return run_map(run);
     case Action::list_plugins:
         return run_list_plugins(run);
     case Action::dump_plugin:

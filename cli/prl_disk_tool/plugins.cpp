@@ -28,7 +28,7 @@ Json manifest_json(const PluginManifest& manifest) {
     }
     json["content_types"] = manifest.content_types;
     json["programs"] = Json::array();
-    for (const HostProgram& program : manifest.programs) {
+    for (const NeededProgram& program : manifest.programs) {
         json["programs"].push_back({{"name", program.name},
                                     {"version", program.version},
                                     {"package", program.package},

@@ -14,29 +14,18 @@ namespace disktool::cli {
 
 void run_resize(Run& run) {
     const Arguments& arguments = run.arguments();
-    if (arguments.resize_partition) {
-        throw Error(
-            ErrorCode::unsupported,
-            "--resize_partition is not available in this version: resize the disk without it, then grow the "
-            "partition and its file system in the guest",
-            Reason::capability_missing);
-    }
     Session& session = run.open(Access::write);
     run.recover(!arguments.dry_run);
     VerbContext context = run.context();
-    ResizePlan resize = plan_resize(context, arguments.size);
+    ResizePlan resize = plan_resize(
+        context, {arguments.size, arguments.resize_partition, arguments.partition, arguments.discard_tail});
     run.json()["image"] = image_json(session.image().info());
     run.json()["old_size"] = resize.old_size;
     run.json()["new_size"] = resize.new_size;
-    if (arguments.dry_run) {
-        print_plan(run, resize.plan);
+    JobReport report;
+    if (!run.act(resize.plan, report)) {
         return;
     }
-    run.json()["plan"] = plan_json(resize.plan);
-    JobReport report = run.carry_out(resize.plan);
-    run.json()["result"] = {{"changed", !resize.plan.empty()},
-                            {"milliseconds", report.duration.count()},
-                            {"figures", report.figures}};
     run.say(resize.plan.empty() ? fmt::format("{} has {} already: nothing to do", arguments.image,
                                               exact_size_text(resize.old_size))
                                 : fmt::format("{}: {} -> {}", arguments.image, exact_size_text(resize.old_size),

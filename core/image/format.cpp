@@ -70,4 +70,14 @@ void FormatPlugin::create(Doors, const CreateRequest& request) {
                 Reason::capability_missing);
 }
 
+std::optional<std::string> FormatPlugin::backing_name(File&) {
+    return std::nullopt;
+}
+
+std::unique_ptr<WorkingDisk> FormatPlugin::create_disk(Doors, const CreateRequest& request) {
+    throw Error(ErrorCode::unsupported,
+                fmt::format("{}: the plugin for its format cannot create images with content", request.path),
+                Reason::capability_missing);
+}
+
 } // namespace disktool

@@ -49,11 +49,10 @@ Session::Opener::Opener(Session& session)
 
 Session::Opener::Opener(Session& session, std::shared_ptr<VisitedFiles> visited, std::unique_ptr<File> file,
                         std::string name)
-    : session_(session), access_(Access::read), visited_(std::move(visited)), own_file_(std::move(file)),
-      file_(*own_file_), name_(std::move(name)) {
+    : session_(session), access_(session.chain_access()), visited_(std::move(visited)),
+      own_file_(std::move(file)), file_(*own_file_), name_(std::move(name)) {
     visited_->add(file_); // before the lock: a loop would wait for itself
-    own_lock_ =
-        std::make_unique<ImageLock>(file_, Access::read, session.options_.wait, session.options_.cancel);
+    own_lock_ = std::make_unique<ImageLock>(file_, access_, session.options_.wait, session.options_.cancel);
     if (!own_lock_->writer_present()) {
         return;
     }
@@ -111,9 +110,11 @@ FormatPlugin& Session::Opener::backing_plugin(File& backing, const std::string& 
 std::unique_ptr<Image> Session::Opener::open_backing(const std::string& stored_name,
                                                      const std::string& format) {
     const std::string path = admit(stored_name, "backing file");
-    std::unique_ptr<Opener> opener(new Opener(session_, visited_,
-                                              session_.doors_.files.open(path, {.follow_links = false}),
-                                              path_beside(file_.path(), stored_name)));
+    std::unique_ptr<Opener> opener(
+        new Opener(session_, visited_,
+                   session_.doors_.files.open(
+                       path, {.write = session_.chain_access() == Access::write, .follow_links = false}),
+                   path_beside(file_.path(), stored_name)));
     FormatPlugin& plugin = backing_plugin(opener->file(), format);
     return plugin.open(std::move(opener));
 }

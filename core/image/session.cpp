@@ -82,7 +82,8 @@ std::unique_ptr<Session> Session::open(Doors doors, Registry& registry, const st
     session->path_ = locked.file->path();
     session->access_ = options.access;
     session->options_ = options;
-    session->format_ = recognise(registry, *locked.file, path, options.access);
+    session->format_ =
+        options.format.empty() ? recognise(registry, *locked.file, path, options.access) : options.format;
     session->file_ = std::move(locked.file);
     session->lock_ = std::move(locked.lock);
     session->reopen();
@@ -94,6 +95,21 @@ Session::~Session() = default;
 void Session::reopen() {
     image_.reset();
     image_ = registry_.format(format_).open(std::make_unique<Opener>(*this));
+}
+
+void Session::follow_name() {
+    image_.reset(); // with its lock on the file that has the name now
+    lock_.reset();
+    file_.reset();
+    LockedFile locked = open_locked(doors_.files, path_, options_);
+    file_ = std::move(locked.file);
+    lock_ = std::move(locked.lock);
+    reopen();
+}
+
+void Session::reopen_chain(bool whole_chain) {
+    options_.whole_chain = whole_chain;
+    reopen();
 }
 
 } // namespace disktool

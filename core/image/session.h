@@ -21,6 +21,10 @@ struct OpenOptions {
     /// Folders, besides the image's own, in which backing and data files may lie.
     std::vector<std::string> allow_backing{};
     CancelToken* cancel = nullptr;
+    /// Also the backing images are opened with `access` and locked for it, to be merged.
+    bool whole_chain = false;
+    /// Known beforehand, since we made the file ourselves; empty: probed.
+    std::string format{};
 };
 
 /// An image that is open and locked. A path that is a symbolic link means the file it points to, whose own
@@ -46,11 +50,16 @@ class DISKTOOL_API Session {
     Image& image() { return *image_; }
     /// Opens the image anew, after a child has changed it behind our back. The old Image is gone.
     void reopen();
+    /// The same, with OpenOptions::whole_chain as given.
+    void reopen_chain(bool whole_chain);
+    /// Another file has taken the image's name by our own doing: that one is the session's from now on.
+    void follow_name();
 
   private:
     class Opener;
     friend class Opener;
     Session(Doors doors, Registry& registry) : doors_(doors), registry_(registry) {}
+    Access chain_access() const { return options_.whole_chain ? access_ : Access::read; }
 
     Doors doors_;
     Registry& registry_;

@@ -41,6 +41,16 @@ class Job {
 
   private:
     void write_first_record() {
+        // A verb that changes the image has recovered before; one that only reads it (convert to another
+        // format) must not write over what another job needs.
+        if (session_.doors().files.status(job_record_path(session_.path()), false)) {
+            throw Error(
+                ErrorCode::recovery,
+                fmt::format("{} tells of an interrupted job; mend what that left first: \"prl_disk_tool "
+                            "recover --hdd {}\"",
+                            job_record_path(session_.path()), session_.path()),
+                Reason::job_not_recoverable);
+        }
         try {
             write_job_record(session_.doors(), session_.path(), record_);
         } catch (const SystemError& error) {

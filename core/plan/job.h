@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace disktool {
@@ -38,13 +39,18 @@ struct JobRecord {
     std::string started;                                    ///< ISO 8601, UTC
     std::size_t step = 0;                                   ///< index of the running step
     std::vector<std::pair<std::string, std::string>> steps; ///< kind, text
-    std::vector<FileIdentity> files;                        ///< the image first
+    std::vector<FileIdentity> files;                        ///< the image first, then its successor if any
+    std::vector<std::string> made;                          ///< files that the job makes
+    std::vector<FileIdentity> merged; ///< files that are to go once the image stands alone
 };
+
+/// Ends the name of a file that a job makes and renames when it is complete.
+constexpr std::string_view part_suffix = ".disktool-part";
 
 DISKTOOL_API std::string job_record_path(const std::string& image_path);
 /// None: there is no record. Throws Error(recovery) for one that cannot be read (the way out in the sentence).
 DISKTOOL_API std::optional<JobRecord> read_job_record(Doors doors, const std::string& image_path);
-/// Is the image still the file that the record names (device and inode)?
+/// Is the image still the file that the record names (device and inode), or that one's successor?
 DISKTOOL_API bool record_matches(const JobRecord& record, const FileStatus& image);
 
 struct JobReport {

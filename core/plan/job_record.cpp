@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
+#include <algorithm>
 #include <ctime>
 #include <stdexcept>
 
@@ -47,6 +48,24 @@ FileIdentity identify(File& file) {
     return {file.path(), status.device, status.inode, status.size, header_hash(file)};
 }
 
+FileIdentity identify(Doors doors, const std::string& path) {
+    return identify(*doors.files.open(path, {.follow_links = false}));
+}
+
+Json to_json(const FileIdentity& file) {
+    return {{"path", file.path},
+            {"device", file.device},
+            {"inode", file.inode},
+            {"size", file.size},
+            {"header_hash", file.header_hash}};
+}
+
+FileIdentity identity_from_json(const Json& file) {
+    return {file.at("path").get<std::string>(), file.at("device").get<std::uint64_t>(),
+            file.at("inode").get<std::uint64_t>(), file.at("size").get<std::uint64_t>(),
+            file.at("header_hash").get<std::string>()};
+}
+
 Json to_json(const JobRecord& record) {
     Json steps = Json::array();
     for (const auto& [kind, text] : record.steps) {
@@ -54,17 +73,18 @@ Json to_json(const JobRecord& record) {
     }
     Json files = Json::array();
     for (const FileIdentity& file : record.files) {
-        files.push_back({{"path", file.path},
-                         {"device", file.device},
-                         {"inode", file.inode},
-                         {"size", file.size},
-                         {"header_hash", file.header_hash}});
+        files.push_back(to_json(file));
+    }
+    Json merged = Json::array();
+    for (const FileIdentity& file : record.merged) {
+        merged.push_back(to_json(file));
     }
     return {{"version", record.version},   {"verb", record.verb},
             {"recovery", record.recovery}, {"tool_version", record.tool_version},
             {"pid", record.pid},           {"started", record.started},
             {"step", record.step},         {"steps", std::move(steps)},
-            {"files", std::move(files)}};
+            {"files", std::move(files)},   {"made", record.made},
+            {"merged", std::move(merged)}};
 }
 
 JobRecord from_json(const Json& json) {
@@ -83,9 +103,12 @@ JobRecord from_json(const Json& json) {
         record.steps.emplace_back(step.at("kind").get<std::string>(), step.at("text").get<std::string>());
     }
     for (const Json& file : json.at("files")) {
-        record.files.push_back({file.at("path").get<std::string>(), file.at("device").get<std::uint64_t>(),
-                                file.at("inode").get<std::uint64_t>(), file.at("size").get<std::uint64_t>(),
-                                file.at("header_hash").get<std::string>()});
+        record.files.push_back(identity_from_json(file));
+    }
+    // Records of the first version have neither.
+    record.made = json.value("made", std::vector<std::string>{});
+    for (const Json& file : json.value("merged", Json::array())) {
+        record.merged.push_back(identity_from_json(file));
     }
     return record;
 }
@@ -98,8 +121,18 @@ std::string job_record_path(const std::string& image_path) {
 
 std::optional<JobRecord> read_job_record(Doors doors, const std::string& image_path) {
     const std::string path = job_record_path(image_path);
-    if (!doors.files.status(path, false)) {
+    const std::optional<FileStatus> status = doors.files.status(path, false);
+    if (!status) {
         return std::nullopt;
+    }
+    // A record tells which files to remove, so it must come from whoever could remove them anyway.
+    if (status->type != FileType::regular || (status->owner != ::geteuid() && status->owner != 0)) {
+        throw Error(
+            ErrorCode::recovery,
+            fmt::format("{} looks like the record of an interrupted job, but belongs to user {}, so it is "
+                        "not followed. Let that user run \"prl_disk_tool recover\", or remove it",
+                        path, status->owner),
+            Reason::job_not_recoverable);
     }
     try {
         return from_json(Json::parse(doors.files.read_text(path, largest_record)));
@@ -114,8 +147,9 @@ std::optional<JobRecord> read_job_record(Doors doors, const std::string& image_p
 }
 
 bool record_matches(const JobRecord& record, const FileStatus& image) {
-    return !record.files.empty() && record.files.front().device == image.device &&
-           record.files.front().inode == image.inode;
+    return std::any_of(record.files.begin(), record.files.end(), [&](const FileIdentity& file) {
+        return file.device == image.device && file.inode == image.inode;
+    });
 }
 
 JobRecord make_job_record(Session& session, const Plan& plan) {
@@ -130,6 +164,16 @@ JobRecord make_job_record(Session& session, const Plan& plan) {
         record.steps.emplace_back(step->kind(), step->text());
     }
     record.files.push_back(identify(session.file()));
+    if (!plan.successor().empty()) {
+        record.files.push_back(identify(session.doors(), plan.successor()));
+    }
+    for (const LeftBehind& left : plan.left_behind()) {
+        if (left.made_by_job) {
+            record.made.push_back(left.path);
+        } else {
+            record.merged.push_back(identify(session.doors(), left.path));
+        }
+    }
     return record;
 }
 
@@ -137,6 +181,14 @@ void write_job_record(Doors doors, const std::string& image_path, const JobRecor
     // File names need not be UTF-8, and JSON must be.
     const std::string text = to_json(record).dump(2, ' ', false, Json::error_handler_t::replace);
     doors.files.replace_text(job_record_path(image_path), text + "\n");
+}
+
+void remove_unfinished_record(Doors doors, const std::string& image_path) {
+    const std::string path = job_record_path(image_path) + ".new";
+    if (doors.files.status(path, false)) {
+        doors.files.remove(path);
+        doors.files.sync_directory(directory_of(path));
+    }
 }
 
 void remove_job_record(Doors doors, const std::string& image_path) {

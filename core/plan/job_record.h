@@ -12,6 +12,8 @@ namespace disktool {
 JobRecord make_job_record(Session& session, const Plan& plan);
 /// Old or new at any moment, and synced with its folder when it returns.
 void write_job_record(Doors doors, const std::string& image_path, const JobRecord& record);
+/// Removes what a run has left that was killed before its record was complete, and so before any change.
+void remove_unfinished_record(Doors doors, const std::string& image_path);
 /// Removes it, and what a killed run may have left of writing one; synced when it returns.
 void remove_job_record(Doors doors, const std::string& image_path);
 

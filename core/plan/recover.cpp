@@ -30,10 +30,7 @@ std::string description(const JobRecord& record) {
         Reason::job_not_recoverable);
 }
 
-/// The steps that mend, without a record of their own: the interrupted job's stays until they are done.
-void mend(Session& session, const JobOptions& options) {
-    Plan plan("recover", session.path());
-    session.image().plan_mend(plan);
+void run_without_record(Session& session, Plan& plan, const JobOptions& options) {
     JobOptions quiet = options;
     quiet.progress = nullptr;
     JobContext context(session, plan, quiet);
@@ -43,11 +40,53 @@ void mend(Session& session, const JobOptions& options) {
     }
 }
 
+/// The steps that mend, without a record of their own: the interrupted job's stays until they are done. A merge
+/// may have left something in every image of the chain.
+void mend(Session& session, const JobRecord& record, const JobOptions& options) {
+    const bool whole_chain = record.files.size() > 1 || !record.merged.empty();
+    if (whole_chain) {
+        session.reopen_chain(true);
+    }
+    for (Image* image = &session.image(); image != nullptr; image = image->backing()) {
+        Plan plan("recover", session.path());
+        image->plan_mend(plan);
+        run_without_record(session, plan, options);
+        if (!whole_chain) {
+            break;
+        }
+    }
+    session.reopen_chain(false); // the next plan must see the mended image
+}
+
+/// What the job made goes; what it merged goes when nothing refers to it any more.
+void remove_left_behind(Session& session, const JobRecord& record) {
+    FileDoor& files = session.doors().files;
+    for (const std::string& path : record.made) {
+        if (path.ends_with(part_suffix) && files.status(path, false)) {
+            files.remove(path);
+            files.sync_directory(directory_of(path));
+        }
+    }
+    if (session.image().info().chain.size() != 1) {
+        return;
+    }
+    for (const FileIdentity& merged : record.merged) {
+        const std::optional<FileStatus> status = files.status(merged.path, false);
+        if (status && status->device == merged.device && status->inode == merged.inode) {
+            files.remove(merged.path);
+            files.sync_directory(directory_of(merged.path));
+        }
+    }
+}
+
 } // namespace
 
 std::optional<std::string> recover_job(Session& session, const JobOptions& options, bool act) {
     const std::optional<JobRecord> record = read_job_record(session.doors(), session.path());
     if (!record) {
+        if (act) {
+            remove_unfinished_record(session.doors(), session.path());
+        }
         return std::nullopt;
     }
     if (!record_matches(*record, session.file().status())) {
@@ -57,7 +96,8 @@ std::optional<std::string> recover_job(Session& session, const JobOptions& optio
         return description(*record) + "; the next run that changes the image mends what it left.";
     }
     try {
-        mend(session, options);
+        mend(session, *record, options);
+        remove_left_behind(session, *record);
     } catch (const Error& error) {
         if (error.code() == ErrorCode::interrupted) {
             throw;
@@ -66,7 +106,6 @@ std::optional<std::string> recover_job(Session& session, const JobOptions& optio
                     fmt::format("{}, and mending what it left failed: {}", description(*record), error.what()),
                     Reason::job_not_recoverable);
     }
-    session.reopen(); // the next plan must see the mended image
     remove_job_record(session.doors(), session.path());
     return description(*record) + "; what it left was mended.";
 }

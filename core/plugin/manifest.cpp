@@ -59,11 +59,16 @@ Magic magic(const YamlValue& value) {
     return {offset.number(), hexadecimal(value.require("hex"))};
 }
 
-HostProgram host_program(const YamlValue& value) {
+NeededProgram host_program(const YamlValue& value) {
     value.expect_keys({"name", "version", "package", "purpose"});
-    const std::optional<YamlValue> version = value.get("version");
-    return {value.require("name").text(), version ? version->text() : "", value.require("package").text(),
-            value.require("purpose").text()};
+    NeededProgram program;
+    program.name = value.require("name").text();
+    if (const std::optional<YamlValue> version = value.get("version")) {
+        program.version = version->text();
+    }
+    program.package = value.require("package").text();
+    program.purpose = value.require("purpose").text();
+    return program;
 }
 
 } // namespace

@@ -22,7 +22,7 @@ struct Magic {
 };
 
 /// A program of the host that a plugin may need.
-struct HostProgram {
+struct NeededProgram {
     std::string name;
     std::string version; ///< the least that will do; empty: any
     std::string package; ///< Debian's, for the message
@@ -38,7 +38,7 @@ struct PluginManifest {
     std::string licence;
     std::vector<Magic> magics;              ///< any of them; empty: only by name
     std::vector<std::string> content_types; ///< libblkid's names: "ext4"
-    std::vector<HostProgram> programs;
+    std::vector<NeededProgram> programs;
     std::string folder;  ///< absolute
     std::string library; ///< absolute path of the shared object
 };

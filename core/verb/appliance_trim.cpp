@@ -7,59 +7,32 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <algorithm>
-
 namespace disktool {
 
 namespace {
 
-std::string device_of(int partition) {
-    return partition == 0 ? "/dev/sda" : fmt::format("/dev/sda{}", partition);
-}
-
 class ApplianceTrim : public Step {
   public:
-    ApplianceTrim(Session& session, std::vector<int> partitions)
-        : session_(session), partitions_(std::move(partitions)) {}
+    ApplianceTrim(std::uint64_t disk_size, std::vector<std::string> devices)
+        : disk_size_(disk_size), devices_(std::move(devices)) {}
 
     std::string kind() const override { return "appliance.trim"; }
     std::string text() const override {
-        if (partitions_.empty()) {
-            return "boot the appliance and discard the free space of every file system in it";
-        }
-        if (partitions_ == std::vector<int>{0}) {
-            return "boot the appliance and discard the free space of the file system on the whole disk";
-        }
-        return fmt::format(
-            "boot the appliance and discard the free space of the file system{} on partition{} {}",
-            partitions_.size() > 1 ? "s" : "", partitions_.size() > 1 ? "s" : "", fmt::join(partitions_, ", "));
+        return devices_.empty()
+                   ? "boot the appliance and discard the free space of every file system in it"
+                   : fmt::format("boot the appliance and discard the free space of the file system{} on {}",
+                                 devices_.size() > 1 ? "s" : "", fmt::join(devices_, ", "));
     }
     std::string engine() const override { return "appliance"; }
     std::string needs_no_undo() const override {
-        return "only space that the file system itself calls free is discarded";
+        return "only a working state of the disk is changed, which becomes the image's own at one instant";
     }
 
     void commit(StepContext& context) override {
-        // While QEMU in the appliance has the image open, it must be able to take its own locks. Not by a
-        // destructor: to find that someone came in between is an error.
-        context.lend_image_to_child();
-        try {
-            trim(context);
-        } catch (...) {
-            context.take_image_back();
-            throw;
-        }
-        context.take_image_back();
-    }
-
-  private:
-    void trim(StepContext& context) {
-        Appliance& appliance = context.appliance();
-        appliance.launch({session_.path(), session_.image().info().format, false}, &context.cancel());
-        std::vector<std::string> devices = choose(appliance);
+        Appliance& appliance = context.workbench().appliance();
         std::size_t trimmed = 0;
         std::string last_failure;
-        for (const std::string& device : devices) {
+        for (const std::string& device : choose(appliance)) {
             context.cancel().check();
             try {
                 appliance.trim(device);
@@ -70,7 +43,6 @@ class ApplianceTrim : public Step {
                 context.warn(last_failure);
             }
         }
-        appliance.shut_down();
         context.report("filesystems_trimmed", trimmed);
         if (trimmed == 0) {
             throw Error(ErrorCode::unsupported,
@@ -78,14 +50,17 @@ class ApplianceTrim : public Step {
                                              : last_failure,
                         Reason::filesystem_not_supported);
         }
+        WorkCommit request;
+        request.size = disk_size_;
+        context.commit_work(request);
     }
 
+  private:
     std::vector<std::string> choose(Appliance& appliance) const {
-        std::vector<std::string> devices;
-        if (!partitions_.empty()) {
-            std::transform(partitions_.begin(), partitions_.end(), std::back_inserter(devices), device_of);
-            return devices;
+        if (!devices_.empty()) {
+            return devices_;
         }
+        std::vector<std::string> devices;
         for (const ApplianceFilesystem& filesystem : appliance.filesystems()) {
             // What cannot be mounted has no free space of its own to tell of.
             if (filesystem.type != "unknown" && filesystem.type != "swap" && !filesystem.type.empty()) {
@@ -95,14 +70,22 @@ class ApplianceTrim : public Step {
         return devices;
     }
 
-    Session& session_;
-    std::vector<int> partitions_;
+    std::uint64_t disk_size_;
+    std::vector<std::string> devices_;
 };
 
 } // namespace
 
-std::unique_ptr<Step> make_appliance_trim(Session& session, std::vector<int> partitions) {
-    return std::make_unique<ApplianceTrim>(session, std::move(partitions));
+std::string appliance_device(const Content& content) {
+    if (!content.volume.empty()) {
+        return "/dev/" + content.volume;
+    }
+    return content.partition == 0 ? "/dev/sda" : fmt::format("/dev/sda{}", content.partition);
+}
+
+void plan_appliance_trim(Plan& plan, std::uint64_t disk_size, std::vector<std::string> devices) {
+    plan.set_work({disk_size, {}});
+    plan.add(std::make_unique<ApplianceTrim>(disk_size, std::move(devices)));
 }
 
 } // namespace disktool

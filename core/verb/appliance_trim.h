@@ -2,19 +2,21 @@
 // The step that lets the appliance discard free space.
 #pragma once
 
-#include "image/session.h"
+#include "verb/survey.h"
 
 #include <disktool/plan.h>
 
-#include <memory>
+#include <cstdint>
 #include <string>
 #include <vector>
 
 namespace disktool {
 
-/// Boots the appliance on the image and runs fstrim on the partitions with these numbers (0: the whole disk);
-/// an empty list means every file system that can be mounted. The session's image must be reopened afterwards
-/// to be read again.
-std::unique_ptr<Step> make_appliance_trim(Session& session, std::vector<int> partitions);
+/// The content's name in an appliance whose only disk is this one: /dev/sda2, /dev/vg/lv.
+std::string appliance_device(const Content& content);
+
+/// Boots the appliance on a working state of the disk, runs fstrim on these devices (none: on every file system
+/// that can be mounted) and makes the working state the image's own.
+void plan_appliance_trim(Plan& plan, std::uint64_t disk_size, std::vector<std::string> devices);
 
 } // namespace disktool

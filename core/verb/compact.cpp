@@ -27,10 +27,19 @@ void refuse_if_nothing_known(const DiskSurvey& survey, const std::string& path) 
                         path),
             Reason::no_partition_table);
     }
-    bool any = std::any_of(survey.contents.begin(), survey.contents.end(), [](const Content& content) {
-        return content.filesystem != nullptr ||
-               (content.problem && content.problem->code != ErrorCode::unsupported);
+    bool any = false;
+    const Content* encrypted = nullptr;
+    survey.each([&](const Content& content) {
+        any = any || (content.opened() && content.state.reason != Reason::encrypted) ||
+              (content.problem && content.problem->code != ErrorCode::unsupported);
+        if (content.problem && content.problem->reason == Reason::encrypted) {
+            encrypted = &content;
+        }
     });
+    if (!any && encrypted != nullptr) {
+        throw Error(ErrorCode::unsupported, fmt::format("{}: {}", path, encrypted->problem->sentence),
+                    Reason::encrypted);
+    }
     if (!any) {
         std::vector<std::string> found;
         for (const Content& content : survey.contents) {
@@ -46,11 +55,11 @@ void refuse_if_nothing_known(const DiskSurvey& survey, const std::string& path) 
 }
 
 /// File systems that the appliance can put right by mounting them; any other damage stops the verb.
-std::vector<int> contents_for_appliance(const DiskSurvey& survey, Engine engine) {
-    std::vector<int> partitions;
-    for (const Content& content : survey.contents) {
+std::vector<std::string> contents_for_appliance(const DiskSurvey& survey, Engine engine) {
+    std::vector<std::string> devices;
+    survey.each([&](const Content& content) {
         if (!content.problem || content.problem->code == ErrorCode::unsupported) {
-            continue;
+            return;
         }
         if (!content.state.appliance_can_help) {
             throw Error(content.problem->code, content.problem->sentence + "; nothing was changed",
@@ -64,9 +73,9 @@ std::vector<int> contents_for_appliance(const DiskSurvey& survey, Engine engine)
                     "replay the journal; nothing was changed",
                 content.problem->reason);
         }
-        partitions.push_back(content.partition);
-    }
-    return partitions;
+        devices.push_back(appliance_device(content));
+    });
+    return devices;
 }
 
 } // namespace
@@ -78,12 +87,12 @@ CompactPlan plan_compact(VerbContext& context) {
     require(image, Capability::compact);
     if (context.engine == Engine::appliance) {
         result.plan.note("the appliance does the work, as --engine asks");
-        result.plan.add(make_appliance_trim(session, {}));
+        plan_appliance_trim(result.plan, image.info().virtual_size, {});
         return result;
     }
     DiskSurvey survey = survey_disk(image.device(), session.registry(), {});
     refuse_if_nothing_known(survey, session.path());
-    std::vector<int> for_appliance = contents_for_appliance(survey, context.engine);
+    std::vector<std::string> for_appliance = contents_for_appliance(survey, context.engine);
     for (const std::string& warning : survey.table.warnings) {
         result.plan.note(warning);
     }
@@ -100,7 +109,7 @@ CompactPlan plan_compact(VerbContext& context) {
         result.plan.note(
             "the appliance is needed: the journal of a file system must be replayed before its free map "
             "can be trusted");
-        result.plan.add(make_appliance_trim(session, std::move(for_appliance)));
+        plan_appliance_trim(result.plan, image.info().virtual_size, std::move(for_appliance));
     }
     return result;
 }

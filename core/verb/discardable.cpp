@@ -27,6 +27,21 @@ Range clamp(std::uint64_t from, std::uint64_t to, std::uint64_t disk_size) {
     return from < to ? Range{from, to - from} : Range{};
 }
 
+/// What no volume takes, and what the file systems in the volumes call free; bytes of the device.
+ExtentSet free_in_volumes(Content& content, std::vector<std::string>& notes) {
+    ExtentSet free = content.volumes->free_extents();
+    for (std::size_t i = 0; i < content.inner.size(); ++i) {
+        Content& inner = content.inner[i];
+        if (inner.problem || !inner.filesystem) {
+            notes.push_back(inner.problem ? inner.problem->sentence : inner.text());
+            continue;
+        }
+        free = free.unite(
+            content.volumes->to_device(content.volumes->volumes()[i], inner.filesystem->free_extents()));
+    }
+    return free;
+}
+
 } // namespace
 
 ExtentSet find_gaps(const PartitionTable& table, std::uint64_t disk_size) {
@@ -62,11 +77,13 @@ Discardable find_discardable(DiskSurvey& survey, std::uint64_t disk_size) {
               [](const Content* a, const Content* b) { return a->range.offset < b->range.offset; });
     ExtentSet free;
     for (Content* content : by_place) {
-        if (content->problem || !content->filesystem) {
+        if (content->problem || !content->opened()) {
             result.notes.push_back(content->problem ? content->problem->sentence : content->text());
             continue;
         }
-        for (Range range : content->filesystem->free_extents()) {
+        const ExtentSet found =
+            content->volumes ? free_in_volumes(*content, result.notes) : content->filesystem->free_extents();
+        for (Range range : found) {
             free.append({range.offset + content->range.offset, range.length});
         }
     }

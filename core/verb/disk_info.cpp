@@ -2,6 +2,7 @@
 #include "verb/disk_info.h"
 
 #include "verb/discardable.h"
+#include "verb/disk_minimum.h"
 
 #include <disktool/size.h>
 
@@ -12,17 +13,6 @@
 namespace disktool {
 
 namespace {
-
-/// What must lie behind the last partition: GPT's backup header and 128 entries of 128 bytes
-/// (UEFI 2.10, 5.3.1), nothing for MBR.
-std::uint64_t table_tail(const PartitionTable& table) {
-    return table.type == TableType::gpt ? table.sector_size + 16 * KiB : 0;
-}
-
-/// A disk that ends right behind `content_end`, in whole MiB as resize takes them.
-std::uint64_t disk_for(std::uint64_t content_end, const PartitionTable& table, std::uint64_t disk_size) {
-    return std::min(round_up(content_end + table_tail(table), MiB), disk_size);
-}
 
 DiskSurvey survey_as_asked(VerbContext& context, SurveyOptions options) {
     Session& session = context.session;
@@ -42,28 +32,17 @@ ResizeInfo resize_info(VerbContext& context) {
     ResizeInfo info;
     info.survey = survey_as_asked(context, {.minimum_sizes = true});
     info.size = context.session.image().info().virtual_size;
+    const DiskMinimum without_last = minimum_without_resize(info.survey, info.size);
+    info.minimum_without_last = without_last.bytes;
+    info.minimum_without_last_because = without_last.because;
     const Content* last = info.survey.last();
-    if (last == nullptr) {
-        info.minimum = info.minimum_without_last = info.size;
-        info.minimum_because = info.minimum_without_last_because =
-            "a disk with no table and nothing known on it may hold anything";
-        info.last_is_fixed = true;
-        return info;
-    }
-    const PartitionTable& table = info.survey.table;
-    info.minimum_without_last = disk_for(last->range.end(), table, info.size);
-    info.minimum_without_last_because =
-        fmt::format("{} ends at {}", last->text(), exact_size_text(last->range.end()));
-    if (last->minimum && last->minimum->bytes <= last->range.length) {
-        info.minimum = disk_for(last->range.offset + last->minimum->bytes, table, info.size);
-        info.minimum_because = fmt::format("{} starts at {} and its file system needs {}: {}", last->text(),
-                                           exact_size_text(last->range.offset),
-                                           exact_size_text(last->minimum->bytes), last->minimum->sentence);
-    } else {
-        info.last_is_fixed = true;
-        info.minimum = info.minimum_without_last;
-        info.minimum_because = last->problem ? last->problem->sentence : info.minimum_without_last_because;
-    }
+    const std::optional<DiskMinimum> with_last =
+        last == nullptr ? std::nullopt : minimum_with_resize(info.survey, *last, info.size);
+    info.last_is_fixed = !with_last;
+    const DiskMinimum& least = with_last ? *with_last : without_last;
+    info.minimum = least.bytes;
+    info.minimum_because =
+        !with_last && last != nullptr && last->problem ? last->problem->sentence : least.because;
     return info;
 }
 
@@ -98,11 +77,11 @@ CompactInfo compact_info(VerbContext& context) {
     info.size = image.info().virtual_size;
     info.allocated = image.info().allocated;
     info.used = info.size;
-    for (const Content& content : info.survey.contents) {
+    info.survey.each([&](const Content& content) {
         if (content.usage) {
             info.used -= std::min(info.used, content.usage->free);
         }
-    }
+    });
     if (info.survey.engine == "native") {
         estimate(context, info);
     }

@@ -45,8 +45,12 @@ Json problem_json(const Problem& problem) {
 }
 
 Json content_json(const Content& content) {
-    Json json = {
-        {"partition", content.partition}, {"range", range_json(content.range)}, {"type", content.type}};
+    Json json = {{"partition", content.partition}};
+    if (!content.volume.empty()) {
+        json["volume"] = content.volume;
+    }
+    json["range"] = range_json(content.range);
+    json["type"] = content.type;
     json["clean"] = content.state.clean();
     if (!content.state.clean()) {
         json["state"] = {{"reason", name(content.state.reason)}, {"message", content.state.sentence}};
@@ -69,6 +73,12 @@ Json content_json(const Content& content) {
     }
     if (!content.details.empty()) {
         json["details"] = details_json(content.details);
+    }
+    if (!content.inner.empty()) {
+        json["volumes"] = Json::array();
+        for (const Content& inner : content.inner) {
+            json["volumes"].push_back(content_json(inner));
+        }
     }
     return json;
 }

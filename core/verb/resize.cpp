@@ -2,7 +2,9 @@
 #include "verb/resize.h"
 
 #include "partition/table.h"
+#include "verb/disk_minimum.h"
 #include "verb/refusal.h"
+#include "verb/resize_partition.h"
 
 #include <disktool/error.h>
 #include <disktool/size.h>
@@ -14,20 +16,19 @@ namespace disktool {
 namespace {
 
 /// An MBR counts sectors in 32 bits.
-constexpr std::uint64_t mbr_limit = 2 * TiB;
+constexpr std::uint64_t mbr_sectors = std::uint64_t{1} << 32;
 
 void note_table(Plan& plan, const PartitionTable& table, std::uint64_t new_size) {
     switch (table.type) {
     case TableType::none:
-        plan.note("there is no partition table; a file system on the whole disk keeps its size until it is "
-                  "grown itself");
+        plan.note("there is no partition table; a file system on the whole disk keeps its size");
         break;
     case TableType::mbr:
-        if (new_size > mbr_limit) {
+        if (new_size > mbr_sectors * table.sector_size) {
             plan.note(
                 fmt::format("the MBR partition table can address only the first {} of the disk; convert it to "
                             "GPT in the guest to use the rest",
-                            size_text(mbr_limit)));
+                            size_text(mbr_sectors * table.sector_size)));
         }
         break;
     case TableType::gpt:
@@ -38,9 +39,8 @@ void note_table(Plan& plan, const PartitionTable& table, std::uint64_t new_size)
     }
 }
 
-/// A disk of the right size may still have its backup GPT elsewhere: qemu-img has grown it, or a run of ours
-/// was killed between two steps. With a table that cannot be read the disk has that size already, and there is
-/// nothing to do.
+/// A disk of the right size may still have its backup GPT elsewhere: qemu-img has grown it. With a table that
+/// cannot be read the disk has that size already, and there is nothing to do.
 void plan_table_at_end(Image& image, Plan& plan) {
     try {
         PartitionTable table = read_partition_table(image.device());
@@ -58,34 +58,89 @@ void plan_table_at_end(Image& image, Plan& plan) {
     }
 }
 
-} // namespace
+void plan_growth(Image& image, Plan& plan, std::uint64_t new_size) {
+    PartitionTable table = read_partition_table(image.device());
+    note_table(plan, table, new_size);
+    image.plan_resize(plan, {new_size, table_patches(image.device(), table, {new_size})});
+}
 
-ResizePlan plan_resize(VerbContext& context, std::uint64_t new_size) {
-    Session& session = context.session;
+/// Only what lies behind the last partition, or behind what is known to span the whole disk, is cut off.
+/// `refusal`: why no content follows.
+void plan_cut(Session& session, const DiskSurvey& survey, const ResizeOptions& options,
+              const std::optional<Refusal>& refusal, Plan& plan) {
     Image& image = session.image();
-    std::uint64_t old_size = image.info().virtual_size;
-    ResizePlan result{Plan("resize", session.path()), old_size, new_size};
-    if (new_size < old_size) {
-        // Cutting a disk needs to know what lies at its end; that comes with the resizing of partitions.
+    const std::uint64_t old_size = image.info().virtual_size;
+    const DiskMinimum minimum = minimum_without_resize(survey, old_size);
+    const bool nothing_known = minimum.reason == Reason::nothing_known;
+    if (nothing_known && !options.discard_tail) {
         throw Error(
             ErrorCode::size_impossible,
-            fmt::format("{}: {} is smaller than the disk, which has {}; this version only makes disks bigger. "
-                        "\"compact\" gives unused space back to the host without changing the size",
-                        session.path(), exact_size_text(new_size), exact_size_text(old_size)),
-            Reason::would_shrink);
+            fmt::format("{}: {}, so nothing is cut from it. If you know that what lies behind {} is of no use, "
+                        "say so with --discard-tail, and that part is thrown away",
+                        session.path(), minimum.because, exact_size_text(options.new_size)),
+            Reason::nothing_known);
     }
+    if (!nothing_known && options.new_size < minimum.bytes) {
+        refuse_below_minimum(
+            session.path(), options.new_size, minimum.bytes, refusal ? refusal->reason : minimum.reason,
+            fmt::format("{}; {}", minimum.because,
+                        refusal ? refusal->sentence : "--resize_partition may make it smaller"));
+    }
+    if (nothing_known) {
+        plan.note(fmt::format("nothing is known of this disk; what lies behind {} is thrown away, as "
+                              "--discard-tail asks",
+                              exact_size_text(options.new_size)));
+    }
+    for (const std::string& warning : survey.table.warnings) {
+        plan.note(warning);
+    }
+    image.plan_resize(plan,
+                      {options.new_size, table_patches(image.device(), survey.table, {options.new_size})});
+}
+
+} // namespace
+
+void refuse_below_minimum(const std::string& image, std::uint64_t requested, std::uint64_t minimum,
+                          Reason reason, const std::string& because) {
+    throw Error(
+        ErrorCode::size_impossible,
+        fmt::format("{}: Not enough free space on filesystem ( requested: {} minimum: {} ): {}. Free at "
+                    "least {} bytes more, or choose a size of {} or more",
+                    image, requested, minimum, because, minimum - requested, size_text(minimum)),
+        reason == Reason::used_blocks || reason == Reason::none ? Reason::below_minimum : reason);
+}
+
+ResizePlan plan_resize(VerbContext& context, const ResizeOptions& options) {
+    Session& session = context.session;
+    Image& image = session.image();
+    const std::uint64_t old_size = image.info().virtual_size;
+    ResizePlan result{Plan("resize", session.path()), old_size, options.new_size};
     // Asked also when there is nothing to do, so that scripts hear of snapshots at once, as with the original.
-    require(image, Capability::grow);
-    if (new_size == old_size) {
-        plan_table_at_end(image, result.plan);
-        return result;
+    require(image, options.new_size < old_size ? Capability::shrink : Capability::grow);
+    const bool smaller = options.new_size < old_size;
+    if (smaller || options.resize_partition) {
+        DiskSurvey survey =
+            survey_disk(image.device(), session.registry(), {.minimum_sizes = options.resize_partition});
+        std::optional<Refusal> refusal;
+        if (options.resize_partition) {
+            refusal = plan_resize_with_partition(context, survey, options, result.plan);
+            if (!refusal) {
+                return result;
+            }
+            if (refusal->reason != Reason::none) {
+                result.plan.note(refusal->sentence + "; the disk alone is resized");
+            }
+        }
+        if (smaller) {
+            plan_cut(session, survey, options, refusal, result.plan);
+            return result;
+        }
     }
-    PartitionTable table = read_partition_table(image.device());
-    ResizeRequest request;
-    request.new_size = new_size;
-    request.patches = table_patches(image.device(), table, {new_size});
-    note_table(result.plan, table, new_size);
-    image.plan_resize(result.plan, request);
+    if (options.new_size == old_size) {
+        plan_table_at_end(image, result.plan);
+    } else {
+        plan_growth(image, result.plan, options.new_size);
+    }
     return result;
 }
 

@@ -1,34 +1,97 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "verb/survey.h"
 
+#include "verb/volume_sizes.h"
+
 #include <disktool/size.h>
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace disktool {
 
 namespace {
 
+Problem problem_of(const Content& content, const Error& error) {
+    return {error.code(), error.reason(), fmt::format("{}: {}", content.text(), error.what())};
+}
+
+/// Takes over what the plugin tells of state and usage; true where the rest can be believed.
+template <typename Opened>
+bool examine_state(Content& content, Opened& opened) {
+    content.type = opened.type();
+    content.state = opened.state();
+    content.usage = opened.usage();
+    content.details = opened.details();
+    if (!content.state.free_map_trusted) {
+        const ErrorCode code =
+            content.state.reason == Reason::encrypted ? ErrorCode::unsupported : ErrorCode::damaged;
+        content.problem =
+            Problem{code, content.state.reason, fmt::format("{}: {}", content.text(), content.state.sentence)};
+    }
+    return content.state.free_map_trusted;
+}
+
 /// Opens the file system by its plugin and reads its figures.
-void examine(Content& content, const std::string& plugin, Registry& registry, SurveyOptions options) {
+void examine_filesystem(Content& content, BlockDevice& device, const std::string& plugin, Registry& registry,
+                        SurveyOptions options) {
     try {
-        content.filesystem = registry.filesystem(plugin).open(*content.window);
-        Filesystem& filesystem = *content.filesystem;
-        content.type = filesystem.type();
-        content.state = filesystem.state();
-        content.usage = filesystem.usage();
-        content.details = filesystem.details();
-        if (!content.state.free_map_trusted) {
-            content.problem = Problem{ErrorCode::damaged, content.state.reason,
-                                      fmt::format("{}: {}", content.text(), content.state.sentence)};
-        } else if (options.minimum_sizes) {
-            content.minimum = filesystem.minimum_size();
+        content.filesystem = registry.filesystem(plugin).open(device);
+        if (examine_state(content, *content.filesystem) && options.minimum_sizes) {
+            content.minimum = content.filesystem->minimum_size();
         }
     } catch (const Error& error) {
+        content.problem = problem_of(content, error);
+    }
+}
+
+/// What lies on a partition, a disk or a volume, unless it is divided into volumes.
+void examine_plain(Content& content, BlockDevice& device, Registry& registry, SurveyOptions options) {
+    if (std::optional<std::string> plugin = registry.probe_filesystem(device)) {
+        content.type = *plugin; // until it is opened and tells its own
+        examine_filesystem(content, device, *plugin, registry, options);
+        return;
+    }
+    content.type = identify_content(device).value_or("");
+    std::string what = content.type.empty()
+                           ? "it holds nothing that is recognised"
+                           : fmt::format("no plugin knows how to work with \"{}\"", content.type);
+    content.problem = Problem{ErrorCode::unsupported, Reason::filesystem_not_supported,
+                              fmt::format("{}: {}; it is left as it is", content.text(), what)};
+}
+
+Content examine_volume(const Volume& volume, int partition, Registry& registry, SurveyOptions options) {
+    Content content;
+    content.partition = partition;
+    content.volume = volume.name;
+    content.range = {0, volume.size()};
+    if (volume.device == nullptr) {
         content.problem =
-            Problem{error.code(), error.reason(), fmt::format("{}: {}", content.text(), error.what())};
+            Problem{ErrorCode::unsupported, volume.reason,
+                    fmt::format("{}: it {}; it is left as it is", content.text(), volume.problem)};
+        return content;
+    }
+    examine_plain(content, *volume.device, registry, options);
+    return content;
+}
+
+void examine_volumes(Content& content, const std::string& plugin, Registry& registry, SurveyOptions options) {
+    content.type = plugin;
+    try {
+        content.volumes = registry.volumes(plugin).open(*content.window);
+        if (!examine_state(content, *content.volumes)) {
+            return;
+        }
+        for (const Volume& volume : content.volumes->volumes()) {
+            content.inner.push_back(examine_volume(volume, content.partition, registry, options));
+        }
+        if (options.minimum_sizes) {
+            content.minimum = minimum_of_volumes(content);
+        }
+    } catch (const Error& error) {
+        content.problem = problem_of(content, error);
     }
 }
 
@@ -38,24 +101,20 @@ Content examine_range(BlockDevice& disk, Registry& registry, int number, Range r
     content.range = range;
     std::string name = number == 0 ? disk.name() : fmt::format("{} partition {}", disk.name(), number);
     content.window = std::make_unique<Window>(disk, range, std::move(name));
-    if (std::optional<std::string> plugin = registry.probe_filesystem(*content.window)) {
-        content.type = *plugin; // until it is opened and tells its own
-        examine(content, *plugin, registry, options);
-        return content;
+    if (std::optional<std::string> plugin = registry.probe_volumes(*content.window)) {
+        examine_volumes(content, *plugin, registry, options);
+    } else {
+        examine_plain(content, *content.window, registry, options);
     }
-    content.type = identify_content(*content.window).value_or("");
-    std::string what = content.type.empty()
-                           ? "it holds nothing that is recognised"
-                           : fmt::format("no plugin knows how to work with \"{}\"", content.type);
-    content.problem = Problem{ErrorCode::unsupported, Reason::filesystem_not_supported,
-                              fmt::format("{}: {}; it is left as it is", content.text(), what)};
     return content;
 }
 
 } // namespace
 
 std::string Content::text() const {
-    std::string place = partition == 0 ? "the whole disk" : fmt::format("partition {}", partition);
+    std::string place = !volume.empty()  ? "volume " + volume
+                        : partition == 0 ? "the whole disk"
+                                         : fmt::format("partition {}", partition);
     return type.empty() ? place : fmt::format("{} ({})", place, type);
 }
 
@@ -66,9 +125,16 @@ const Content* DiskSurvey::last() const {
     return it == contents.end() ? nullptr : &*it;
 }
 
+Content* DiskSurvey::last() {
+    return const_cast<Content*>(std::as_const(*this).last());
+}
+
 bool DiskSurvey::dirty() const {
-    return std::any_of(contents.begin(), contents.end(),
-                       [](const Content& content) { return !content.state.clean(); });
+    bool found = false;
+    each([&](const Content& content) {
+        found = found || (!content.state.clean() && content.state.reason != Reason::encrypted);
+    });
+    return found;
 }
 
 DiskSurvey survey_disk(BlockDevice& disk, Registry& registry, SurveyOptions options) {

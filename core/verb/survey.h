@@ -10,6 +10,7 @@
 #include <disktool/devices.h>
 #include <disktool/error.h>
 #include <disktool/filesystem.h>
+#include <disktool/volumes.h>
 
 #include <memory>
 #include <optional>
@@ -25,23 +26,28 @@ struct Problem {
     std::string sentence;
 };
 
-/// What one partition holds, or the whole disk. Figures are missing where they could not be had; `problem` then
-/// says why.
+/// What one partition holds, or the whole disk, or a volume in one of these. Figures are missing where they
+/// could not be had; `problem` then says why.
 struct Content {
-    int partition = 0; ///< its number; 0: the whole disk
-    Range range;       ///< bytes of the disk
-    std::string type;  ///< "ext4", "xfs", "swap", ...; empty: nothing that is known
+    int partition = 0;  ///< its number; 0: the whole disk
+    std::string volume; ///< "vg/lv" for what a volume holds
+    Range range;        ///< bytes of the disk; for a volume, of the volume itself
+    std::string type;   ///< "ext4", "xfs", "swap", ...; empty: nothing that is known
     FilesystemState state;
     std::optional<FilesystemUsage> usage;
     std::optional<MinimumSize> minimum;
     std::optional<Problem> problem;
     Details details;
 
-    /// "partition 2 (ext4)", "the whole disk (xfs)".
+    /// "partition 2 (ext4)", "the whole disk (xfs)", "volume vg/lv (ext4)".
     std::string text() const;
+    /// A file system, or volumes, that a plugin has opened.
+    bool opened() const { return filesystem != nullptr || volumes != nullptr; }
     /// Of a native survey, for what is only asked for by some verbs. They refer to the disk.
     std::unique_ptr<Window> window;
     std::unique_ptr<Filesystem> filesystem;
+    std::unique_ptr<Volumes> volumes;
+    std::vector<Content> inner; ///< what the volumes hold, as volumes->volumes() counts them
 };
 
 struct DiskSurvey {
@@ -51,6 +57,17 @@ struct DiskSurvey {
 
     /// The content that lies last on the disk, by place; none on a disk with nothing known on it.
     const Content* last() const;
+    Content* last();
+    /// Calls `visit` for every content, and for those of volumes.
+    template <typename Visit>
+    void each(Visit visit) const {
+        for (const Content& content : contents) {
+            visit(content);
+            for (const Content& inner : content.inner) {
+                visit(inner);
+            }
+        }
+    }
     /// Neither a table nor a known content.
     bool blank() const { return contents.empty(); }
     /// Is a file system not clean, so that its figures may be off?

@@ -189,6 +189,14 @@ class DISKTOOL_API FormatPlugin {
     virtual std::unique_ptr<Image> open(std::unique_ptr<ImageOpener> opener) = 0;
     /// A new, empty image; fails where the path exists.
     virtual void create(Doors doors, const CreateRequest& request);
+
+    /// The name of the backing file as an image's file stores it, without opening that; none for an image that
+    /// stands alone, and for a file that cannot be read as an image.
+    virtual std::optional<std::string> backing_name(File& file);
+    /// A new image to be filled: as create, but open. The disk has virtual_size bytes of zeros; its commit (with
+    /// that size) completes the image and syncs it. Without commit the file is left incomplete, for the caller
+    /// to remove.
+    virtual std::unique_ptr<WorkingDisk> create_disk(Doors doors, const CreateRequest& request);
 };
 
 } // namespace disktool

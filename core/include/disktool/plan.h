@@ -95,6 +95,15 @@ enum class Recovery {
     mend,
 };
 
+/// A file that a killed job may leave behind, for the next run to remove.
+struct LeftBehind {
+    std::string path;
+    /// A file that the job makes: removed whatever became of it. Else a file that was there before (a backing
+    /// file that is merged): removed only when the image has no backing file any more, and only while it is the
+    /// file that it was.
+    bool made_by_job = false;
+};
+
 /// Steps in order, with notes for the reader. Moves, does not copy.
 class DISKTOOL_API Plan {
   public:
@@ -114,6 +123,12 @@ class DISKTOOL_API Plan {
     /// Which new state of the disk the steps will work on; none: they work on the image itself.
     const std::optional<WorkSpec>& work() const { return work_; }
     void set_work(WorkSpec work) { work_ = std::move(work); }
+    /// For the job record.
+    const std::vector<LeftBehind>& left_behind() const { return left_behind_; }
+    void leaves_behind(LeftBehind file) { left_behind_.push_back(std::move(file)); }
+    /// A file that may have taken the image's name when the job is killed; empty: none.
+    const std::string& successor() const { return successor_; }
+    void set_successor(std::string path) { successor_ = std::move(path); }
 
   private:
     std::string verb_;
@@ -122,6 +137,8 @@ class DISKTOOL_API Plan {
     std::vector<std::string> notes_;
     Recovery recovery_ = Recovery::mend;
     std::optional<WorkSpec> work_;
+    std::vector<LeftBehind> left_behind_;
+    std::string successor_;
 };
 
 } // namespace disktool
