@@ -50,7 +50,7 @@ expect 3 "$TOOL" compact --hdd missing.qcow2 --json; is .error.code not_found; i
 make_disk d.qcow2 size=64 big=2 small=20
 expect 0 "$TOOL" --comm=me compact --force -v --hdd=d.qcow2 -n
 expect 0 "$TOOL" --hdd d.qcow2 --comm me -i compact; says "Block size:"
-expect 6 "$TOOL" resize --hdd d.qcow2 --size 1G --resize_partition; says "--resize_partition"
+expect 0 "$TOOL" resize --hdd d.qcow2 --size 1G --resize_partition -n; says "resize2fs"
 # The default unit is MiB.
 expect 0 "$TOOL" resize --hdd d.qcow2 --size 65 --dry-run --json; is .new_size 68157440
 

@@ -26,7 +26,7 @@ qemu-img convert -O qcow2 disk.raw gpt.qcow2
 qemu-io -f qcow2 -c 'write -P 5 1M 1M' -c 'write -P 6 130M 8M' -c 'write -P 7 210M 4M' gpt.qcow2 > /dev/null
 expect 0 "$TOOL" compact --hdd gpt.qcow2 -n; golden compact-gpt.txt
 expect 0 "$TOOL" compact --hdd gpt.qcow2 -n --json; jq '{plan, estimate: (.estimate | del(.allocated))}' out > plan; mv plan out; golden compact-gpt.json
-# Through QEMU, since its bitmap must be kept in step.
+# Its bitmap is kept in step.
 qemu-img bitmap --add gpt.qcow2 backup
 expect 0 "$TOOL" resize --hdd gpt.qcow2 --size 512 -n; golden resize-bitmap.txt
 # With the appliance.

@@ -19,7 +19,11 @@ for table in gpt mbr logical none; do
   cmp -n 440 old.raw new.raw || die "boot code changed"
   # Equal size: nothing to do.
   unchanged $table.qcow2 -- expect 0 "$TOOL" resize --hdd $table.qcow2 --size 200; says "nothing to do"
-  unchanged $table.qcow2 -- expect 8 "$TOOL" resize --hdd $table.qcow2 --size 100; says "smaller"
+  # Smaller again, but never into what is in use.
+  unchanged $table.qcow2 -- expect 8 "$TOOL" resize --hdd $table.qcow2 --size 40; says "minimum:"
+  expect 0 "$TOOL" resize --hdd $table.qcow2 --size 100
+  [ "$(qemu-img info --output=json $table.qcow2 | jq '."virtual-size"')" = 104857600 ] || die "wrong size"
+  check_disk $table.qcow2
 done
 
 # Growth over the limits of L1 and refcount tables, small clusters.
@@ -31,7 +35,7 @@ expect 0 "$TOOL" resize --hdd v2.qcow2 --size 3T; check_disk_size=$(qemu-img inf
 [ "$check_disk_size" = $((3 << 40)) ] || die "3 TiB"
 
 # A disk that qemu-img has grown has its backup GPT in the middle; asked for the size that it has, it is put right, once. The
-# same with bitmaps, where QEMU writes.
+# same with bitmaps.
 for bitmap in no yes; do
   make_disk moved.qcow2 table=gpt size=64; [ $bitmap = no ] || qemu-img bitmap --add moved.qcow2 backup
   qemu-img resize -q -f qcow2 moved.qcow2 100M
@@ -54,7 +58,7 @@ make_disk snap.qcow2 size=64; qemu-img snapshot -c one snap.qcow2
 unchanged snap.qcow2 -- expect 6 "$TOOL" resize --hdd snap.qcow2 --size 1G
 says "Image has internal snapshots. Merge snapshots to proceed."; says one
 
-# Bitmaps survive (QEMU writes those images).
+# Bitmaps survive.
 make_disk bitmap.qcow2 size=64; qemu-img bitmap --add bitmap.qcow2 backup
 expect 0 "$TOOL" resize --hdd bitmap.qcow2 --size 1G; check_disk bitmap.qcow2
 qemu-img info --output=json bitmap.qcow2 | jq -e '."format-specific".data.bitmaps[0] | .name == "backup" and (.flags | index("in-use") | not)' > /dev/null || die "the bitmap is lost"
