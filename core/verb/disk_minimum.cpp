@@ -24,12 +24,14 @@ std::optional<std::uint64_t> whole_disk_end(const DiskSurvey& survey) {
     return survey.contents.front().usage->size;
 }
 
-bool can_shrink(const Content& content) {
-    if (content.problem || !content.minimum || content.minimum->bytes > content.range.length) {
-        return false;
-    }
-    return content.volumes != nullptr || content.filesystem == nullptr || // the appliance's survey
-           content.filesystem->can_shrink() == Reason::none;
+/// Is it known how small the content can be, if only that it cannot be smaller?
+bool known_minimum(const Content& content) {
+    return !content.problem && content.minimum && content.minimum->bytes <= content.range.length;
+}
+
+Reason obstacle(const Content& content) {
+    return content.filesystem ? content.filesystem->can_shrink()
+                              : Reason::none; // volumes; the appliance's survey
 }
 
 } // namespace
@@ -60,14 +62,20 @@ DiskMinimum minimum_without_resize(const DiskSurvey& survey, std::uint64_t disk_
 
 std::optional<DiskMinimum> minimum_with_resize(const DiskSurvey& survey, const Content& last,
                                                std::uint64_t disk_size) {
-    if (!can_shrink(last)) {
+    if (!known_minimum(last)) {
+        return std::nullopt;
+    }
+    const DiskMinimum fixed = minimum_without_resize(survey, disk_size);
+    if (const Reason reason = obstacle(last); reason == Reason::filesystem_cannot_shrink) {
+        return DiskMinimum{fixed.bytes, reason,
+                           fmt::format("{}: {} ({})", last.text(), last.minimum->sentence, fixed.because)};
+    } else if (reason != Reason::none) {
         return std::nullopt;
     }
     const std::uint64_t end = last.range.offset + last.minimum->bytes;
     const std::uint64_t needed =
         survey.table.type == TableType::none ? round_up(end, MiB) : disk_for_moved_end(survey.table, end);
     // A partition that ends between two MiB may need less without being moved than with it.
-    const DiskMinimum fixed = minimum_without_resize(survey, disk_size);
     if (needed >= fixed.bytes) {
         return fixed;
     }

@@ -36,8 +36,8 @@ class Commit {
     bool undecided() const { return switch_ && switch_->undecided(); }
     /// What only the old state needed. The image has to be told of its new state before.
     void give_back();
-    /// Takes back what prepare() reserved of clusters of the old state.
-    void unreserve();
+    /// Takes back what was reserved of clusters of the old state, as far as the host lets it.
+    void unreserve() noexcept;
 
   private:
     void clear_exposed();

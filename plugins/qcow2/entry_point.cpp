@@ -36,6 +36,19 @@ std::string option_text(const std::string& name, const DetailValue& value) {
     return result;
 }
 
+CommandResult run_qemu_img(Doors doors, const Command& command) {
+    try {
+        return doors.processes.run(command);
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::program_missing) {
+            throw;
+        }
+        throw Error(error.code(),
+                    fmt::format("{}; install the package qemu-utils (Debian's name)", error.what()),
+                    Reason::program_missing);
+    }
+}
+
 } // namespace
 
 Plugin::~Plugin() = default;
@@ -61,7 +74,11 @@ void Plugin::create(Doors doors, const CreateRequest& request) {
     const bool plain = request.path.starts_with('/') || request.path.starts_with("./");
     command.arguments.push_back(plain ? request.path : "./" + request.path);
     command.arguments.push_back(fmt::format("{}", request.virtual_size));
-    doors.processes.run_checked(command);
+    const CommandResult result = run_qemu_img(doors, command);
+    if (!result.ok()) {
+        throw Error(ErrorCode::failure,
+                    fmt::format("qemu-img could not create {}: {}", request.path, result.errors));
+    }
 }
 
 std::optional<std::string> Plugin::backing_name(File& file) {

@@ -50,7 +50,8 @@ std::optional<std::uint64_t> reserved_bytes(File& file, const ExtentSet& ranges)
     ExtentCursor cursor(ranges);
     std::uint64_t total = 0;
     for (std::uint64_t at = 0;;) {
-        fiemap request{};
+        fiemap request; // not by {}: clang counts its last member, an array of none, as initialised then
+        std::memset(&request, 0, sizeof request);
         request.fm_start = at;
         request.fm_length = FIEMAP_MAX_OFFSET - at;
         request.fm_flags = FIEMAP_FLAG_SYNC;

@@ -197,6 +197,13 @@ std::optional<Refusal> Image::refusal(Capability capability) const {
     if (auto refused = refusal_to_change()) {
         return refused;
     }
+    if (capability != Capability::compact && file_.status().type == FileType::block_device) {
+        return Refusal{
+            Reason::feature_not_supported,
+            fmt::format("{} lies on a block device, which cannot get longer for what has to be written "
+                        "beside the present state. Copy it to a file with \"qemu-img convert -O qcow2\".",
+                        info_.path)};
+    }
     const bool with_snapshots = capability == Capability::compact || capability == Capability::merge_internal;
     if (!with_snapshots && !snapshots_.snapshots.empty()) {
         return Refusal{

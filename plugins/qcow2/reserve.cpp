@@ -4,11 +4,13 @@
 #include "host_space.h"
 
 #include <disktool/error.h>
+#include <disktool/log.h>
 #include <disktool/size.h>
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <exception>
 
 namespace disktool::qcow2 {
 
@@ -99,9 +101,14 @@ void Commit::reserve_blocks() {
     }
 }
 
-void Commit::unreserve() {
-    for (const Range& hole : reserved_.rounded_inward(host_block)) {
-        file_.punch_hole(hole);
+void Commit::unreserve() noexcept {
+    try {
+        for (const Range& hole : reserved_.rounded_inward(host_block)) {
+            file_.punch_hole(hole);
+        }
+    } catch (const std::exception& error) {
+        log(LogLevel::warning,
+            fmt::format("Not all of what was reserved could be given back: {}", error.what()));
     }
 }
 

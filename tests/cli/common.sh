@@ -37,6 +37,7 @@ fingerprint() { stat -c '%i %s %b %Y %Z %a %u %g' "$@"; sha256sum "$@"; }
 unchanged() {
   local files=() before after
   while [ "$1" != -- ]; do files+=("$1"); shift; done; shift
+  sync "${files[@]}" # a host allocates late: blocks must not come by themselves in between
   before=$(fingerprint "${files[@]}"; ls "$(dirname "${files[0]}")" | grep -vxE "out|err")
   "$@"
   after=$(fingerprint "${files[@]}"; ls "$(dirname "${files[0]}")" | grep -vxE "out|err")

@@ -50,10 +50,10 @@ is_max=$(grep -c '          1024M' out); [ "$is_max" = 3 ] || die "minima of a b
 expect 0 "$TOOL" compact --hdd blank.qcow2 --info; says "No partitions found"
 
 # A file system that no plugin knows: counted as used, and said.
-truncate -s 400M x.raw; mkfs.xfs -q -f x.raw; qemu-img convert -O qcow2 x.raw x.qcow2
+truncate -s 40M x.raw; mkfs.minix -3 x.raw > /dev/null; qemu-img convert -O qcow2 x.raw x.qcow2
 expect 0 "$TOOL" resize --hdd x.qcow2 --info; says "Warning! The last partition cannot be resized"; says "Unsupported partition"
 expect 0 "$TOOL" compact --hdd x.qcow2 --info; is_used=$(awk '/Used/{print $3}' out)
-[ "$is_used" = 102400 ] || die "unknown content must count as used"
+[ "$is_used" = 10240 ] || die "unknown content must count as used"
 
 # A raw file can be looked at.
 expect 0 "$TOOL" compact --hdd raw --info --json; is .image.format raw; is '.disk.contents[0].type' ext4

@@ -64,10 +64,19 @@ void look_at(BlockDevice& device, std::uint64_t cluster_size) {
 void open_and_look(std::span<const std::byte> content) {
     const auto image = qcow2::Plugin().open(std::make_unique<Opener>(content, 0));
     const ImageInfo& info = image->info();
-    for (const Capability capability : {Capability::grow, Capability::compact, Capability::check}) {
+    for (const Capability capability :
+         {Capability::grow, Capability::compact, Capability::check, Capability::merge_external}) {
         image->refusal(capability);
     }
+    attempt([&] { image->allocation(); });
     attempt([&] { look_at(image->device(), info.cluster_size); });
+    const Range start{0, std::min<std::uint64_t>(info.virtual_size, 300ull * info.cluster_size)};
+    attempt([&] { image->own_extents(start); });
+    attempt([&] { image->host_extents(start); });
+    attempt([&] {
+        Plan plan("resize", info.path);
+        image->plan_resize(plan, {info.virtual_size / 1024 * 512, {}});
+    });
     const ExtentSet half(Range{info.virtual_size / 3, info.virtual_size / 2});
     attempt([&] { image->estimate_compact(half); });
     attempt([&] {

@@ -4,7 +4,6 @@
 
 #include <gmock/gmock.h>
 
-#include <iterator>
 
 namespace disktool::qcow2::test {
 

@@ -4,8 +4,6 @@
 
 #include <gmock/gmock.h>
 
-#include <atomic>
-
 namespace disktool::qcow2::test {
 
 namespace {

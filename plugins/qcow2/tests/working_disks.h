@@ -8,7 +8,6 @@
 #include <disktool/working_disk.h>
 
 #include <algorithm>
-#include <csignal>
 #include <set>
 #include <thread>
 #include <utility>
