@@ -4,7 +4,6 @@
 
 #include <gmock/gmock.h>
 
-
 namespace disktool::qcow2::test {
 
 namespace {
