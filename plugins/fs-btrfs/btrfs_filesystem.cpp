@@ -2,11 +2,12 @@
 #include "btrfs_filesystem.h"
 
 #include "damage.h"
-#include "disk_text.h"
 #include "free_map.h"
 #include "layout.h"
 #include "minimum_size.h"
 #include "state.h"
+
+#include <disktool/disk_text.h>
 
 #include <fmt/format.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "superblock.h"
 
-#include "disk_text.h"
+#include <disktool/disk_text.h>
 
 #include <fmt/format.h>
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "ext4_filesystem.h"
 
-#include "disk_text.h"
 #include "free_map.h"
 #include "groups.h"
 #include "minimum_size.h"
 #include "resize_steps.h"
 #include "state.h"
 
+#include <disktool/disk_text.h>
 #include <disktool/error.h>
 
 #include <fmt/format.h>

@@ -2,7 +2,8 @@
 #include "state.h"
 
 #include "damage.h"
-#include "disk_text.h"
+
+#include <disktool/disk_text.h>
 
 #include <fmt/format.h>
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "xfs_filesystem.h"
 
-#include "disk_text.h"
 #include "free_map.h"
 #include "state.h"
 
+#include <disktool/disk_text.h>
 #include <disktool/error.h>
 #include <disktool/size.h>
 

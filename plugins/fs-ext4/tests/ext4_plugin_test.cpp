@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Recognition, and what is told of a file system, against blkid and dumpe2fs.
-#include "disk_text.h"
 #include "made_filesystem.h"
 #include "support/memory_device.h"
 
+#include <disktool/disk_text.h>
 #include <disktool/error.h>
 #include <disktool/size.h>
 

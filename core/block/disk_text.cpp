@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "disk_text.h"
+#include <disktool/disk_text.h>
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cstdint>
 
-namespace disktool::xfs {
+namespace disktool {
 
 namespace {
 
@@ -58,4 +58,4 @@ std::string uuid_text(std::span<const unsigned char, 16> uuid) {
     return text;
 }
 
-} // namespace disktool::xfs
+} // namespace disktool
