@@ -11,6 +11,10 @@ expect 0 "$TOOL" compact --hdd d.qcow2; check_disk d.qcow2
 LD_DEBUG=libs "$TOOL" resize --info --hdd d.qcow2 2>&1 > /dev/null | grep 'calling init' > loaded
 ! grep -q "$DISKTOOL_BUILD" loaded || die "uses the build tree"
 grep -q "$WORK/second/.*libdisktool" loaded || die "does not use its own library"
+# The sandbox of host programs, the man page and the completions come along.
+expect 0 "$TOOL" resize --hdd d.qcow2 --size 40 --resize_partition --engine native -v; says "$WORK/second/libexec/disktool/sandbox"
+check_disk d.qcow2
+[ -s second/share/man/man8/prl_disk_tool.8 ] && [ -s second/share/bash-completion/completions/prl_disk_tool ] || die "no manual or completion"
 # A plugin author can build against what is installed.
 cat > plugin.cpp <<'END'
 #include <disktool/plugin.h>
