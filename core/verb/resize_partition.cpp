@@ -249,9 +249,11 @@ class Planner {
                 Reason::engine_native_only);
         }
         plan_.note(
-            fmt::format("the appliance does the work on {}: its driver is a kernel's, which must not run "
-                        "on the host's own for a guest's data",
-                        what));
+            context_.engine == Engine::appliance
+                ? fmt::format("the appliance does the work on {}, as --engine asks", what)
+                : fmt::format("the appliance does the work on {}: only a kernel's driver can, and the host's "
+                              "own must not be given a guest's data",
+                              what));
     }
 
     VerbContext& context_;
