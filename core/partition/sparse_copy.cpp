@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "partition/sparse_copy.h"
 
+#include <disktool/bytes.h>
 #include <disktool/error.h>
 #include <disktool/size.h>
 
@@ -10,17 +11,8 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 
 namespace disktool {
-namespace {
-
-bool all_zero(std::span<const std::byte> bytes) {
-    return bytes.front() == std::byte{0} && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
-}
-
-} // namespace
-
 SparseCopy::SparseCopy(BlockDevice& device, std::uint64_t size)
     : device_(device), size_(size), descriptor_(memfd_create("disktool", MFD_CLOEXEC)) {
     if (descriptor_ < 0) {

@@ -3,6 +3,7 @@
 
 #include "engine/own_place.h"
 
+#include <disktool/bytes.h>
 #include <disktool/error.h>
 #include <disktool/size.h>
 
@@ -32,15 +33,10 @@ std::string recovery_name(Recovery recovery) {
     return "mend";
 }
 
-/// FNV-1a, 64 bits: tells files apart, and is no protection against someone who wants to deceive.
 std::string header_hash(File& file) {
     std::vector<std::byte> head(hashed_size);
     head.resize(file.read_some(0, head));
-    std::uint64_t hash = 0xcbf29ce484222325;
-    for (const std::byte byte : head) {
-        hash = (hash ^ std::to_integer<std::uint64_t>(byte)) * 0x100000001b3;
-    }
-    return fmt::format("{:016x}", hash);
+    return fmt::format("{:016x}", fnv1a(head));
 }
 
 FileIdentity identify(File& file) {

@@ -3,6 +3,7 @@
 
 #include "plan/job.h"
 
+#include <disktool/bytes.h>
 #include <disktool/error.h>
 #include <disktool/size.h>
 
@@ -40,10 +41,6 @@ void for_each_piece(const std::vector<Range>& ranges, CancelToken& cancel,
             at = end;
         }
     }
-}
-
-bool all_zero(std::span<const std::byte> bytes) {
-    return std::all_of(bytes.begin(), bytes.end(), [](std::byte byte) { return byte == std::byte{0}; });
 }
 
 struct Copy {

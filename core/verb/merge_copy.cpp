@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "verb/merge_copy.h"
 
+#include <disktool/bytes.h>
 #include <disktool/error.h>
 #include <disktool/size.h>
 
@@ -42,18 +43,10 @@ void locate(Image& image, Range range, std::vector<HostExtent>& found) {
     }
 }
 
-std::uint64_t hash(std::span<const std::byte> bytes) {
-    std::uint64_t value = 0xcbf29ce484222325; // FNV-1a, 64 bits
-    for (const std::byte byte : bytes) {
-        value = (value ^ std::to_integer<std::uint64_t>(byte)) * 0x100000001b3;
-    }
-    return value;
-}
-
 std::uint64_t hash_of(BlockDevice& device, Range place) {
     std::vector<std::byte> bytes(place.length);
     device.read(place.offset, bytes);
-    return hash(bytes);
+    return fnv1a(bytes);
 }
 
 class Copier {

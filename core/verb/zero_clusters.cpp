@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "verb/zero_clusters.h"
 
+#include <disktool/bytes.h>
 #include <disktool/size.h>
 
 #include <algorithm>
-#include <cstring>
 #include <span>
 #include <vector>
 
@@ -13,12 +13,6 @@ namespace disktool {
 namespace {
 
 constexpr std::uint64_t longest_piece = 4 * MiB;
-
-bool all_zero(std::span<const std::byte> bytes) {
-    // The first byte is zero and every byte equals the one before it.
-    return bytes.empty() || (bytes.front() == std::byte{0} &&
-                             std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
-}
 
 class Search {
   public:

@@ -1,34 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "fields.h"
 
+#include <disktool/disk_text.h>
+
 #include <fmt/format.h>
 
 namespace disktool::fat {
-
-namespace {
-
-void append_utf8(std::string& text, std::uint32_t code) {
-    const bool control = code < 0x20 || (code >= 0x7f && code < 0xa0);
-    if (control || (code >= 0xd800 && code < 0xe000)) {
-        text += '?';
-    } else if (code < 0x80) {
-        text += static_cast<char>(code);
-    } else if (code < 0x800) {
-        text += static_cast<char>(0xc0 | code >> 6);
-        text += static_cast<char>(0x80 | (code & 0x3f));
-    } else if (code < 0x10000) {
-        text += static_cast<char>(0xe0 | code >> 12);
-        text += static_cast<char>(0x80 | (code >> 6 & 0x3f));
-        text += static_cast<char>(0x80 | (code & 0x3f));
-    } else {
-        text += static_cast<char>(0xf0 | code >> 18);
-        text += static_cast<char>(0x80 | (code >> 12 & 0x3f));
-        text += static_cast<char>(0x80 | (code >> 6 & 0x3f));
-        text += static_cast<char>(0x80 | (code & 0x3f));
-    }
-}
-
-} // namespace
 
 std::string padded_text(std::span<const std::byte> field) {
     std::string text;

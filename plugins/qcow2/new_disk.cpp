@@ -1,21 +1,16 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "new_disk.h"
 
+#include <disktool/bytes.h>
 #include <disktool/size.h>
 
 #include <algorithm>
-#include <cstring>
 #include <limits>
 #include <optional>
 
 namespace disktool::qcow2 {
 
 namespace {
-
-bool all_zero(std::span<const std::byte> bytes) {
-    return bytes.empty() ||
-           (bytes[0] == std::byte{0} && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
-}
 
 /// The finest granularity of the bitmaps that record; 0: none does.
 std::uint64_t recording_unit(const std::vector<Bitmap>& bitmaps) {

@@ -6,6 +6,7 @@
 #include <disktool/api.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 
@@ -13,6 +14,8 @@ namespace disktool {
 
 /// Up to the first NUL or the end of the field. Control characters and what is not UTF-8 become '?'.
 DISKTOOL_API std::string disk_text(std::span<const unsigned char> field);
+/// A Unicode character as UTF-8; control characters and halves of surrogate pairs as '?'.
+DISKTOOL_API void append_utf8(std::string& text, std::uint32_t code);
 /// As blkid writes it; empty when all zeros.
 DISKTOOL_API std::string uuid_text(std::span<const unsigned char, 16> uuid);
 
