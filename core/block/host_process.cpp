@@ -101,6 +101,8 @@ class HostProcess final : public Process {
                 terminate();
                 command_.cancel->check();
             }
+            if (command_.futile && command_.futile())
+                terminate();
             if (command_.timeout && since(started_) >= *command_.timeout) {
                 timed_out_ = true;
                 terminate();

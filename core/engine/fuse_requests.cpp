@@ -83,13 +83,15 @@ void initialise(void*, fuse_conn_info* connection) {
     connection->max_write = max_write;
     connection->max_background = 64;
     connection->congestion_threshold = 48;
-    // Splicing is slower for us, whose data is never in one file at the same place. A cache that keeps writes
-    // back would break their order, and would lose what a program believes written. To ask for the attributes
+    // Splicing is slower for us, whose data is never in one file at the same place. To ask for the attributes
     // again before it believes its pages, after every write, is of no use for files that only their one program
     // changes.
     constexpr unsigned unwanted = FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
-                                  FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_ATOMIC_O_TRUNC;
+                                  FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_ATOMIC_O_TRUNC;
     connection->want &= ~unwanted;
+    // For cached files: opening with direct I/O goes around it.
+    if ((connection->capable & FUSE_CAP_WRITEBACK_CACHE) != 0)
+        connection->want |= FUSE_CAP_WRITEBACK_CACHE;
 }
 
 void lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
@@ -166,6 +168,14 @@ void write_file(fuse_req_t request, fuse_ino_t inode, const char* data, std::siz
                 fuse_file_info*) {
     on_file(request, inode, [&](ViewContent& content, const ViewFile& file) {
         if (!within(file, offset, size)) {
+            // The program has been told that its write was good.
+            if (file.cached)
+                content.device.keep(
+                    Error(ErrorCode::failure,
+                          fmt::format(
+                              "A program wrote behind the end of {} of the view, which has {} bytes: {} bytes "
+                              "at {}. Its work is not used",
+                              file.name, file.range.length, size, offset)));
             fuse_reply_err(request, ENOSPC);
             return;
         }

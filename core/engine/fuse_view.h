@@ -21,10 +21,11 @@ namespace disktool {
 struct ViewFile {
     std::string name; ///< "disk", "p1"
     Range range;      ///< bytes of the device
-    /// The kernel keeps pages that were read, until the file is opened anew; what is written still goes to the
-    /// device before write() returns. Good for one program with many small reads. Without it every request
-    /// comes to the device, many at once: for QEMU, loop devices, and whatever else is written at the same time
-    /// on another way.
+    /// The kernel keeps pages that were read until the file is opened anew, and gathers what is written: all of
+    /// it is on the device once the file is synced or closed, and an error on the way is found in
+    /// first_error(). Good for one program with many small requests, on a device that counts only when that
+    /// program is done. Without it every request comes to the device at once, many side by side: for QEMU, loop
+    /// devices, and whatever else is written at the same time on another way.
     bool cached = false;
 };
 

@@ -38,12 +38,13 @@ class DISKTOOL_API ServedDevice {
     /// From here on every request is answered with EIO, and none uses the device, which may go.
     void close();
     std::optional<Error> first_error() const;
+    /// For errors found before the device is asked; answers with the errno value for it.
+    int keep(const Error& error);
 
   private:
     int transfer(const std::function<void(BlockDevice&)>& action);
     int alone(const std::function<void(BlockDevice&)>& action);
     int guarded(const std::function<void(BlockDevice&)>& action);
-    int keep(const Error& error);
 
     Entrance entrance_;
     BlockDevice* device_; ///< null: closed. Changed alone only

@@ -67,6 +67,8 @@ class JobWorkbench final : public OwnWorkbench {
         confined.arguments.at(0) = program.path;
         if (confined.cancel == nullptr)
             confined.cancel = cancel_;
+        // A program that writes on into a cache does not learn that its writes fail.
+        confined.futile = [this] { return view_ && view_->first_error(); };
         CommandResult result = sandbox_.run(confined, files_in(command));
         check_view();
         return result;

@@ -45,7 +45,7 @@ class Disk : public BlockDevice {
              page != pages_.end() && page->first * page_size < offset + buffer.size(); ++page) {
             const std::uint64_t start = std::max(offset, page->first * page_size);
             const std::uint64_t end = std::min(offset + buffer.size(), (page->first + 1) * page_size);
-            std::memcpy(buffer.data() + (start - offset), page->second.data() + start % page_size, end - start);
+            std::copy_n(page->second.data() + start % page_size, end - start, buffer.data() + (start - offset));
         }
     }
     void put(std::uint64_t offset, std::span<const std::byte> data) {

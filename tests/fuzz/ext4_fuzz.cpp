@@ -31,12 +31,12 @@ class Disk : public BlockDevice {
         check_range(offset, buffer.size());
         std::ranges::fill(buffer, std::byte{0});
         if (offset < head_.size())
-            std::memcpy(buffer.data(), head_.data() + offset, std::min(buffer.size(), head_.size() - offset));
+            std::copy_n(head_.data() + offset, std::min(buffer.size(), head_.size() - offset), buffer.data());
     }
     /// What lies beyond the input stays zero.
     void put(std::uint64_t offset, std::span<const std::byte> data) {
         if (offset < head_.size())
-            std::memcpy(head_.data() + offset, data.data(), std::min(data.size(), head_.size() - offset));
+            std::copy_n(data.data(), std::min(data.size(), head_.size() - offset), head_.data() + offset);
     }
 
   private:

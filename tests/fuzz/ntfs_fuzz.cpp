@@ -58,8 +58,8 @@ class Disk : public BlockDevice {
              ++it) {
             const std::uint64_t from = std::max(offset, it->first * block);
             const std::uint64_t to = std::min(end, (it->first + 1) * block);
-            std::memcpy(buffer.data() + (from - offset), it->second.data() + (from - it->first * block),
-                        to - from);
+            std::copy_n(it->second.data() + (from - it->first * block), to - from,
+                        buffer.data() + (from - offset));
         }
     }
 

@@ -36,7 +36,8 @@ class SectorList : public BlockDevice {
             const std::uint64_t start = at->first * sector;
             const std::uint64_t from = std::max(start, offset);
             const std::uint64_t to = std::min(start + sector, offset + buffer.size());
-            std::memcpy(buffer.data() + (from - offset), at->second.data() + (from - start), to - from);
+            // Not memcpy, to which even an empty buffer must not be null.
+            std::copy_n(at->second.data() + (from - start), to - from, buffer.data() + (from - offset));
         }
     }
     /// Only what lies in a sector that is there.

@@ -47,7 +47,7 @@ class Disk : public BlockDevice {
              ++at) {
             const std::uint64_t start = std::max(offset, at->first * sector);
             const std::uint64_t stop = std::min(end, (at->first + 1) * sector);
-            std::memcpy(buffer.data() + (start - offset), at->second.data() + start % sector, stop - start);
+            std::copy_n(at->second.data() + start % sector, stop - start, buffer.data() + (start - offset));
         }
     }
     /// In a sector that the input has.

@@ -65,6 +65,7 @@ std::vector<Extent> MemoryDevice::extents(Range range) {
 }
 
 void MemoryDevice::write(std::uint64_t offset, std::span<const std::byte> data) {
+    ++writes_;
     if (!writable_)
         BlockDevice::write(offset, data); // refuses
     check("write", {offset, data.size()});

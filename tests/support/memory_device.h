@@ -39,6 +39,7 @@ class MemoryDevice : public BlockDevice {
 
     std::uint64_t reads() const { return reads_; }
     std::uint64_t bytes_read() const { return bytes_read_; }
+    std::uint64_t writes() const { return writes_; }
     std::uint64_t flushes() const { return flushes_; }
 
   private:
@@ -51,6 +52,7 @@ class MemoryDevice : public BlockDevice {
     bool writable_ = true;
     std::uint64_t reads_ = 0;
     std::uint64_t bytes_read_ = 0;
+    std::uint64_t writes_ = 0;
     std::uint64_t flushes_ = 0;
 };
 

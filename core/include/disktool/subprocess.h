@@ -5,6 +5,7 @@
 #include <disktool/api.h>
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -24,6 +25,8 @@ struct Command {
     std::optional<std::chrono::milliseconds> timeout;
     CancelToken* cancel = nullptr; ///< when cancelled, the group is terminated and Error(interrupted) thrown
     std::size_t output_limit = 64 << 20; ///< bytes kept of each stream; the rest is read and dropped
+    /// Asked now and then, from the thread that waits: true ends the group, as a signal from outside would.
+    std::function<bool()> futile;
 
     std::string text() const; ///< as one would type it, quoted where needed
 };
