@@ -86,6 +86,33 @@ Scenario resize_of(const std::string& name, std::vector<std::string> disk, std::
     return scenario;
 }
 
+/// By ntfsresize, after which Windows must check the volume before it is resized again.
+Scenario resize_of_ntfs(const std::string& name, const std::string& table, std::uint64_t from,
+                        std::uint64_t to) {
+    Scenario scenario;
+    scenario.name = name;
+    scenario.make = [=](const fs::path& folder, const fs::path& notes) {
+        const std::string made = (notes / top_name).string();
+        run_tool({"bash", images + "make-fs-disk.sh", made, "ntfs", table, std::to_string(from)});
+        run_tool({"mv", made, (folder / top_name).string()});
+    };
+    scenario.run = [=](Doors doors, const std::string& image) {
+        if (size_of(image) != to * MiB) {
+            resize(to, true)(doors, image);
+        }
+    };
+    scenario.verify = [=](const std::string& image, const fs::path& notes, bool leaks_allowed) {
+        run_tool({"bash", images + "check-fs-disk.sh", image,
+                  (notes / (std::string(top_name) + ".sha256")).string(), "ntfs",
+                  leaks_allowed ? "leaks" : ""});
+        if (size_of(image) != to * MiB) {
+            throw std::runtime_error(fmt::format("{} bytes instead of {} MiB", size_of(image), to));
+        }
+    };
+    scenario.uses_programs = true;
+    return scenario;
+}
+
 void write_pattern(const std::string& image, int pattern, std::uint64_t kib, std::uint64_t length_kib) {
     run_tool(
         {"qemu-io", "-f", "qcow2", "-c", fmt::format("write -P {} {}k {}k", pattern, kib, length_kib), image});
@@ -126,6 +153,7 @@ std::vector<Scenario> resize_scenarios() {
         resize_of("ShrinkPartitionLogical", logical, 36, true),
         resize_of("ShrinkPartitionVersion2", old, 36, true),
         resize_of("GrowPartitionNone", bitmap, 60, true),
+        resize_of_ntfs("ShrinkPartitionNtfs", "gpt", 160, 132),
     };
 }
 
