@@ -64,6 +64,14 @@ std::unique_ptr<WorkingDisk> Image::begin_work(std::uint64_t) {
     refuse(*this, "change the content of");
 }
 
+bool Image::plan_merge_all(Plan&) {
+    return false;
+}
+
+std::optional<std::string> FormatPlugin::image_behind(Doors, const std::string&) {
+    return std::nullopt;
+}
+
 void FormatPlugin::create(Doors, const CreateRequest& request) {
     throw Error(ErrorCode::unsupported,
                 fmt::format("{}: the plugin for its format cannot create images", request.path),

@@ -14,14 +14,6 @@ namespace {
 constexpr int most_replacements = 100;
 
 void require_image_file(FileDoor& files, const std::string& path) {
-    const std::optional<FileStatus> status = files.status(path);
-    if (status && status->type == FileType::directory && files.status(path + "/DiskDescriptor.xml")) {
-        throw Error(
-            ErrorCode::unsupported,
-            fmt::format("{} is a ploop image, and this build of disktool does not support ploop images yet",
-                        path),
-            Reason::format_not_supported);
-    }
     if (const std::optional<std::string> reason = why_not_a_file(files, path)) {
         throw Error(ErrorCode::not_found, fmt::format("Invalid disk path \"{}\": {}", path, *reason));
     }
@@ -76,7 +68,7 @@ std::string recognise(Registry& registry, File& file, const std::string& given_p
 
 std::unique_ptr<Session> Session::open(Doors doors, Registry& registry, const std::string& path,
                                        const OpenOptions& options) {
-    LockedFile locked = open_locked(doors.files, path, options);
+    LockedFile locked = open_locked(doors.files, registry.image_behind(doors, path).value_or(path), options);
     std::unique_ptr<Session> session(new Session(doors, registry));
     session->given_path_ = path;
     session->path_ = locked.file->path();

@@ -75,8 +75,8 @@ NeededProgram host_program(const YamlValue& value) {
 
 PluginManifest read_manifest(const std::string& path) {
     const YamlValue document = YamlValue::parse(real_doors().files.read_text(path, largest_manifest), path);
-    document.expect_keys(
-        {"name", "kind", "version", "description", "licence", "recognises", "content-types", "programs"});
+    document.expect_keys({"name", "kind", "version", "description", "licence", "recognises", "descriptors",
+                          "content-types", "programs"});
     PluginManifest manifest;
     manifest.name = plugin_name(document.require("name"));
     manifest.kind = kind(document.require("kind"));
@@ -87,6 +87,9 @@ PluginManifest read_manifest(const std::string& path) {
         for (const YamlValue& item : list->items()) {
             manifest.magics.push_back(magic(item));
         }
+    }
+    if (const auto list = document.get("descriptors")) {
+        manifest.descriptors = list->texts();
     }
     if (const auto list = document.get("content-types")) {
         manifest.content_types = list->texts();

@@ -211,6 +211,27 @@ std::optional<std::string> Registry::probe_format(std::span<const std::byte> hea
     return best.name();
 }
 
+std::optional<std::string> Registry::image_behind(Doors doors, const std::string& path) {
+    const std::optional<FileStatus> status = doors.files.status(path);
+    if (!status) {
+        return std::nullopt;
+    }
+    const bool folder = status->type == FileType::directory;
+    const auto stands_for = [&](const std::string& descriptor) {
+        const std::size_t dot = descriptor.rfind('.');
+        return folder ? doors.files.status(path + "/" + descriptor).has_value()
+                      : dot != std::string::npos && path.ends_with(descriptor.substr(dot));
+    };
+    for (const PluginManifest* manifest : of_kind(PluginKind::format)) {
+        if (std::ranges::any_of(manifest->descriptors, stands_for)) {
+            if (auto image = format(manifest->name).image_behind(doors, path)) {
+                return image;
+            }
+        }
+    }
+    return std::nullopt;
+}
+
 std::optional<std::string> Registry::probe_filesystem(BlockDevice& device) {
     BestGuess best;
     for (const PluginManifest* manifest : of_kind(PluginKind::filesystem)) {

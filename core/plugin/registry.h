@@ -37,6 +37,7 @@ struct PluginManifest {
     std::string description;
     std::string licence;
     std::vector<Magic> magics;              ///< any of them; empty: only by name
+    std::vector<std::string> descriptors;   ///< names of files that stand for an image: "DiskDescriptor.xml"
     std::vector<std::string> content_types; ///< libblkid's names: "ext4"
     std::vector<NeededProgram> programs;
     std::string folder;  ///< absolute
@@ -72,7 +73,11 @@ class DISKTOOL_API Registry {
     /// The format whose magic matches and whose probe is surest; none for raw or foreign content. Loads
     /// candidates.
     std::optional<std::string> probe_format(std::span<const std::byte> head, const std::string& path);
-    /// The same for a file system. Manifests' magics are compared first, so that only candidates are loaded.
+    /// The image file that is meant by a folder with a descriptor, or by a file with the descriptor's
+    /// extension. None for everything else. Loads candidates.
+    std::optional<std::string> image_behind(Doors doors, const std::string& path);
+    /// As probe_format for a file system. Manifests' magics are compared first, so that only candidates are
+    /// loaded.
     std::optional<std::string> probe_filesystem(BlockDevice& device);
     /// The same for what is divided into volumes.
     std::optional<std::string> probe_volumes(BlockDevice& device);

@@ -78,9 +78,30 @@ std::vector<std::string> contents_for_appliance(const DiskSurvey& survey, Engine
     return devices;
 }
 
+/// From the end of the disk: what lies last is the last to be used again.
+ExtentSet chosen(const ExtentSet& discardable, const CompactOptions& options) {
+    std::vector<Range> taken;
+    std::uint64_t bytes = 0;
+    std::vector<Range> all(discardable.begin(), discardable.end());
+    for (auto range = all.rbegin(); range != all.rend(); ++range) {
+        if (options.enough != 0 && bytes >= options.enough) {
+            break;
+        }
+        if (range->length >= options.smallest) {
+            taken.push_back(*range);
+            bytes += range->length;
+        }
+    }
+    ExtentSet result;
+    for (auto range = taken.rbegin(); range != taken.rend(); ++range) {
+        result.append(*range);
+    }
+    return result;
+}
+
 } // namespace
 
-CompactPlan plan_compact(VerbContext& context) {
+CompactPlan plan_compact(VerbContext& context, const CompactOptions& options) {
     Session& session = context.session;
     Image& image = session.image();
     CompactPlan result{Plan("compact", session.path()), {}, image.info().allocated};
@@ -100,7 +121,9 @@ CompactPlan plan_compact(VerbContext& context) {
     for (std::string& note : discardable.notes) {
         result.plan.note(std::move(note));
     }
-    result.estimate = image.plan_compact(result.plan, discardable.bytes);
+    const bool all = options.smallest == 0 && options.enough == 0;
+    result.estimate =
+        image.plan_compact(result.plan, all ? discardable.bytes : chosen(discardable.bytes, options));
     if (result.estimate->shared > 0) {
         result.plan.note(fmt::format("{} of free space is kept, since internal snapshots share it",
                                      size_text(result.estimate->shared)));

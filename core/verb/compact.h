@@ -22,6 +22,11 @@ struct CompactPlan {
 /// An empty plan where nothing is to be had. Engine::automatic: native, and the appliance for file systems
 /// whose journal must be replayed first; Engine::native refuses those (damaged); Engine::appliance does all
 /// there. Throws unsupported for a disk on which nothing is known, damaged for one with a damaged file system.
-DISKTOOL_API CompactPlan plan_compact(VerbContext& context);
+struct CompactOptions {
+    std::uint64_t smallest = 0; ///< bytes: shorter pieces of free space are left alone
+    std::uint64_t enough = 0;   ///< bytes: no more free space than this is given back; 0: all of it
+};
+
+DISKTOOL_API CompactPlan plan_compact(VerbContext& context, const CompactOptions& options = {});
 
 } // namespace disktool

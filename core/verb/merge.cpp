@@ -251,7 +251,7 @@ Plan plan_merge_snapshots(VerbContext& context) {
     const ImageInfo& info = image.info();
     Plan plan("merge", session.path());
     require(image, Capability::merge_internal);
-    if (info.snapshots.empty()) {
+    if (image.plan_merge_all(plan) || info.snapshots.empty()) {
         return plan;
     }
     std::vector<std::string> names;
@@ -275,7 +275,7 @@ ExternalMergePlan plan_merge_external(VerbContext& context, const MergeOptions& 
     const std::vector<Image*> chain = chain_of(top);
     refuse_snapshots(chain);
     require(top, Capability::merge_external);
-    if (chain.size() == 1) {
+    if (top.plan_merge_all(result.plan) || chain.size() == 1) {
         return result;
     }
     Image& base = *chain.back();

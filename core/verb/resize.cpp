@@ -110,11 +110,18 @@ void refuse_below_minimum(const std::string& image, std::uint64_t requested, std
         reason == Reason::used_blocks || reason == Reason::none ? Reason::below_minimum : reason);
 }
 
-ResizePlan plan_resize(VerbContext& context, const ResizeOptions& options) {
+ResizePlan plan_resize(VerbContext& context, const ResizeOptions& given) {
     Session& session = context.session;
     Image& image = session.image();
     const std::uint64_t old_size = image.info().virtual_size;
+    ResizeOptions options = given;
+    options.new_size = round_up(given.new_size, image.info().size_unit);
     ResizePlan result{Plan("resize", session.path()), old_size, options.new_size};
+    if (options.new_size != given.new_size) {
+        result.plan.note(
+            fmt::format("the size is rounded up to {}: such an image consists of whole clusters of {}",
+                        exact_size_text(options.new_size), size_text(image.info().size_unit)));
+    }
     // Asked also when there is nothing to do, so that scripts hear of snapshots at once, as with the original.
     require(image, options.new_size < old_size ? Capability::shrink : Capability::grow);
     const bool smaller = options.new_size < old_size;

@@ -86,11 +86,11 @@ class DISKTOOL_API File {
     virtual int descriptor() const = 0;
 
     /// The bytes `from` of `source` at `offset`, shared (FICLONERANGE) or copied by the host without passing
-    /// through us (copy_file_range). False where the host cannot do either for these files; a part may have been
-    /// written then. Other errors (no space, ...) throw.
+    /// through us (copy_file_range). False where the host cannot do either for these files; a part may have
+    /// been written then. Other errors (no space, ...) throw.
     virtual bool copy_range(std::uint64_t offset, File& source, Range from);
-    /// Gives this file the owner, mode, ACLs and other extended attributes of `model`, as far as we may: what is
-    /// not permitted (another owner, when we are not root) is left as it is.
+    /// Gives this file the owner, mode, ACLs and other extended attributes of `model`, as far as we may: what
+    /// is not permitted (another owner, when we are not root) is left as it is.
     virtual void take_attributes(File& model);
 };
 

@@ -51,6 +51,7 @@ struct ImageInfo {
     std::uint64_t file_size = 0;    ///< bytes, the file's length
     std::uint64_t allocated = 0;    ///< bytes that the host holds for it (this image alone, not its chain)
     std::uint32_t cluster_size = 0; ///< bytes; the unit of allocation
+    std::uint64_t size_unit = 512;  ///< bytes; the virtual size is always a multiple of it
     std::vector<ChainMember> chain; ///< itself first
     std::vector<SnapshotInfo> snapshots;
     std::vector<BitmapInfo> bitmaps;
@@ -147,6 +148,10 @@ class DISKTOOL_API Image {
     /// unsupported where the image is not open for writing or cannot be worked on, size_impossible where the
     /// format cannot hold that size. One at a time.
     virtual std::unique_ptr<WorkingDisk> begin_work(std::uint64_t size);
+    /// For a format whose chain is no business of the core (its files are named by a descriptor): appends the
+    /// steps by which all but the disk's present state goes, none where there is nothing but that, and answers
+    /// true. False: the core merges by begin_work and backing().
+    virtual bool plan_merge_all(Plan& plan);
 };
 
 /// What the core lends to FormatPlugin::open: files that are already locked and allowed. The plugin never opens
@@ -193,10 +198,13 @@ class DISKTOOL_API FormatPlugin {
     /// The name of the backing file as an image's file stores it, without opening that; none for an image that
     /// stands alone, and for a file that cannot be read as an image.
     virtual std::optional<std::string> backing_name(File& file);
-    /// A new image to be filled: as create, but open. The disk has virtual_size bytes of zeros; its commit (with
-    /// that size) completes the image and syncs it. Without commit the file is left incomplete, for the caller
-    /// to remove.
+    /// A new image to be filled: as create, but open. The disk has virtual_size bytes of zeros; its commit
+    /// (with that size) completes the image and syncs it. Without commit the file is left incomplete, for the
+    /// caller to remove.
     virtual std::unique_ptr<WorkingDisk> create_disk(Doors doors, const CreateRequest& request);
+    /// Where users name something else than an image file (a folder, a descriptor): the image file that is
+    /// meant. None for what is not of this format's kind. Throws where it is, but cannot be read.
+    virtual std::optional<std::string> image_behind(Doors doors, const std::string& path);
 };
 
 } // namespace disktool

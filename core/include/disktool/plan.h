@@ -117,6 +117,8 @@ class DISKTOOL_API Plan {
     const std::vector<std::unique_ptr<Step>>& steps() const { return steps_; }
     const std::vector<std::string>& notes() const { return notes_; }
     bool empty() const { return steps_.empty(); }
+    /// For another plan to take them over. This one is empty afterwards.
+    std::vector<std::unique_ptr<Step>> release_steps() { return std::exchange(steps_, {}); }
     Cost cost() const; ///< sum; for space, the largest
     Recovery recovery() const { return recovery_; }
     void set_recovery(Recovery recovery) { recovery_ = recovery; }
