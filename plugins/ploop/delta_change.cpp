@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Changing what an image file holds: the in-use mark, writing, allocating, freeing, and the order in which it
+// all gets to the disk.
+#include "delta.h"
+
+#include <disktool/error.h>
+#include <disktool/size.h>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace disktool::ploop {
+
+void Delta::must_be_begun() const {
+    if (!begun_) {
+        throw std::logic_error(path() + ": a change before begin()");
+    }
+    if (lost_) {
+        throw Error(
+            ErrorCode::failure,
+            fmt::format("{}: what was written before could not be brought to stable storage and may "
+                        "be lost; nothing more is written. See to the host's disk, then run `ploop check`",
+                        path()));
+    }
+}
+
+void Delta::sync() {
+    // Before, not behind: who writes meanwhile sets it again when it is done.
+    unsynced_ = false;
+    try {
+        file_->sync_data();
+    } catch (const Error&) {
+        lost_ = true;
+        throw;
+    }
+}
+
+void Delta::write_header(const Header& next) {
+    file_->write(0, header_bytes(next));
+    header_ = next;
+    sync();
+}
+
+void Delta::begin() {
+    if (begun_) {
+        return;
+    }
+    if (access_ != Access::write) {
+        throw std::logic_error(path() + ": begin() of an image that is open for reading");
+    }
+    changed_ = false;
+    if (!raw_ && !header_.is_in_use()) {
+        Header next = header_;
+        next.in_use = in_use_mark;
+        write_header(next);
+    } else if (!raw_) {
+        // Who was killed may have written entries that are not synced: what they no longer refer to, the disk
+        // still may.
+        sync();
+    }
+    begun_ = true;
+}
+
+void Delta::change_layout() {
+    must_be_begun();
+    changed_ = true;
+    if (extension_at_ != 0) {
+        Header next = header_;
+        next.extension_sector = 0;
+        write_header(next);
+        extension_at_ = 0;
+    }
+}
+
+std::uint64_t Delta::take_place() {
+    std::uint64_t place = std::max(places_.end(), places_.first());
+    if (const auto hole = places_.lowest_hole()) {
+        place = *hole;
+    }
+    if (place >= place_limit(header_)) {
+        throw Error(ErrorCode::no_space,
+                    fmt::format("{}: an image of version {} has no place for more than {} of its clusters; "
+                                "compact it{}",
+                                path(), static_cast<std::uint32_t>(header_.version), place,
+                                header_.version == Version::v1 ? ", or convert it to version 2" : ""));
+    }
+    places_.add(place);
+    return place;
+}
+
+std::vector<std::uint64_t> Delta::take_places(std::uint64_t count) {
+    std::vector<std::uint64_t> places;
+    places.reserve(count);
+    try {
+        while (places.size() < count) {
+            places.push_back(take_place());
+        }
+    } catch (...) {
+        give_back(places);
+        throw;
+    }
+    return places;
+}
+
+void Delta::give_back(const std::vector<std::uint64_t>& places) {
+    for (const std::uint64_t place : places) {
+        places_.remove(place);
+    }
+}
+
+void Delta::write_places(const std::vector<std::uint64_t>& places, std::span<const std::byte> data) {
+    for (std::size_t i = 0; i < places.size();) {
+        std::size_t count = 1;
+        while (i + count < places.size() && places[i + count] == places[i] + count) {
+            ++count;
+        }
+        file_->write(places[i] * cluster_size(), data.subspan(i * cluster_size(), count * cluster_size()));
+        i += count;
+    }
+    unsynced_ = true;
+}
+
+void Delta::refer(std::uint64_t cluster, std::uint64_t place) {
+    bat_.set(cluster, offset_entry(header_, place * cluster_size()));
+}
+
+void Delta::overwrite(std::uint64_t offset, std::span<const std::byte> data) {
+    must_be_begun();
+    while (!data.empty()) {
+        const std::uint64_t inside = offset % cluster_size();
+        const auto [at, count] = look(offset / cluster_size(), divide_up(inside + data.size(), cluster_size()));
+        if (!at) {
+            throw std::logic_error(
+                fmt::format("{}: guest offset {} is overwritten, but is not here", path(), offset));
+        }
+        const auto part = data.first(std::min<std::uint64_t>(data.size(), count * cluster_size() - inside));
+        write_at(*at + inside, part);
+        offset += part.size();
+        data = data.subspan(part.size());
+    }
+}
+
+void Delta::write_at(std::uint64_t file_offset, std::span<const std::byte> data) {
+    must_be_begun();
+    if (!changed_.load(std::memory_order_relaxed)) {
+        changed_ = true;
+    }
+    file_->write(file_offset, data);
+    unsynced_ = true;
+}
+
+void Delta::overwrite_zeros(std::uint64_t offset, std::uint64_t length) {
+    must_be_begun();
+    if (raw_) {
+        file_->zero({offset, length});
+        changed_ = true;
+        unsynced_ = true;
+        return;
+    }
+    const std::vector<std::byte> zeros(std::min<std::uint64_t>(length, MiB));
+    while (length > 0) {
+        const std::uint64_t part = std::min<std::uint64_t>(length, zeros.size());
+        overwrite(offset, std::span(zeros).first(part));
+        offset += part;
+        length -= part;
+    }
+}
+
+void Delta::allocate(std::uint64_t cluster, std::span<const std::byte> data) {
+    must_be_begun();
+    const std::uint64_t count = data.size() / cluster_size();
+    const auto [at, absent] = look(cluster, count);
+    if (data.size() % cluster_size() != 0 || cluster + count > clusters() || at || absent < count) {
+        throw std::logic_error(fmt::format("{}: guest cluster {} cannot be allocated", path(), cluster));
+    }
+    change_layout();
+    const auto places = take_places(count);
+    try {
+        write_places(places, data);
+    } catch (...) {
+        give_back(places);
+        throw;
+    }
+    for (std::uint64_t i = 0; i < count; ++i) {
+        refer(cluster + i, places[i]);
+    }
+    allocated_ += count;
+}
+
+bool Delta::allocate_from(std::uint64_t cluster, File& source, std::uint64_t from) {
+    must_be_begun();
+    if (cluster >= clusters() || place(cluster)) {
+        throw std::logic_error(fmt::format("{}: guest cluster {} cannot be allocated", path(), cluster));
+    }
+    change_layout();
+    const auto places = take_places(1);
+    bool copied = false;
+    try {
+        copied = file_->copy_range(places.front() * cluster_size(), source, {from, cluster_size()});
+    } catch (...) {
+        give_back(places);
+        throw;
+    }
+    if (!copied) {
+        give_back(places);
+        return false;
+    }
+    unsynced_ = true;
+    refer(cluster, places.front());
+    ++allocated_;
+    return true;
+}
+
+void Delta::free(std::uint64_t cluster, std::uint64_t count) {
+    must_be_begun();
+    count = std::min(count, clusters() - std::min(cluster, clusters()));
+    if (raw_ && count > 0) {
+        changed_ = true;
+        const std::uint64_t from = cluster * cluster_size();
+        file_->punch_hole({from, std::min(count * cluster_size(), disk_size() - from)});
+        unsynced_ = true;
+        return;
+    }
+    for (; count > 0; ++cluster, --count) {
+        if (const std::uint32_t entry = bat_.get(cluster)) {
+            change_layout();
+            freed_.push_back(place_number(entry));
+            bat_.set(cluster, 0);
+            --allocated_;
+        }
+    }
+}
+
+void Delta::flush() {
+    if (!begun_) {
+        return;
+    }
+    must_be_begun();
+    if (unsynced_) {
+        sync();
+    }
+    if (!bat_.dirty()) {
+        return;
+    }
+    bat_.write_dirty(*file_);
+    sync();
+    bat_.clean();
+    give_back(freed_);
+    freed_.clear();
+}
+
+std::uint64_t Delta::cut() {
+    const std::uint64_t size = file_->status().size;
+    const std::uint64_t end = file_clusters() * cluster_size();
+    if (size <= end) {
+        return 0;
+    }
+    file_->truncate(end);
+    unsynced_ = true;
+    return size - end;
+}
+
+void Delta::end() {
+    if (!begun_) {
+        return;
+    }
+    flush();
+    if (!raw_) {
+        Header next = header_;
+        if (changed_) {
+            extension_at_ = 0;
+            next.extension_sector = 0;
+            cut();
+        }
+        next.in_use = extension_at_ != 0 ? closed_mark_v21 : 0;
+        next.flags = allocated_ == 0 ? next.flags | flag_empty : next.flags & ~flag_empty;
+        write_header(next);
+    }
+    begun_ = false;
+}
+
+} // namespace disktool::ploop

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Another file takes the place of an image: a copy of it, on another storage perhaps.
+#include "disk_change.h"
+#include "image_path.h"
+
+#include <disktool/error.h>
+#include <disktool/size.h>
+
+#include <fmt/format.h>
+
+namespace disktool::ploop {
+
+namespace {
+
+/// --keep-name: the new file's name goes, and the old one's is that of the new file from one instant on.
+class TakeNameStep final : public Step {
+  public:
+    TakeNameStep(PloopDisk& disk, std::string new_file, std::string old_file)
+        : disk_(disk), new_file_(std::move(new_file)), old_file_(std::move(old_file)) {}
+    std::string kind() const override { return "ploop.rename-image"; }
+    std::string text() const override { return fmt::format("Rename {} over {}", new_file_, old_file_); }
+    Details details() const override { return {{"from", new_file_}, {"to", old_file_}}; }
+    void commit(StepContext& context) override {
+        FileDoor& files = context.doors().files;
+        // It may have been copied a moment ago, and what it replaces is gone afterwards.
+        files.open(new_file_, {.write = true})->sync();
+        files.rename(new_file_, old_file_);
+        files.sync_directory(directory_of(old_file_));
+        if (directory_of(new_file_) != directory_of(old_file_)) {
+            files.sync_directory(directory_of(new_file_));
+        }
+        disk_.say(fmt::format("{} has been replaced by {}", old_file_, new_file_));
+    }
+    std::string needs_no_undo() const override {
+        return "a file is renamed at one instant, wholly or not at all";
+    }
+
+  private:
+    PloopDisk& disk_;
+    std::string new_file_, old_file_;
+};
+
+class SyncFileStep final : public Step {
+  public:
+    explicit SyncFileStep(std::string path) : path_(std::move(path)) {}
+    std::string kind() const override { return "ploop.sync-image"; }
+    std::string text() const override { return fmt::format("Put {} on stable storage", path_); }
+    Details details() const override { return {{"file", path_}}; }
+    void commit(StepContext& context) override {
+        context.doors().files.open(path_, {.write = true})->sync();
+        context.doors().files.sync_directory(directory_of(path_));
+    }
+    std::string needs_no_undo() const override { return "a file is not changed by being synced"; }
+
+  private:
+    std::string path_;
+};
+
+Uuid uuid_of(const PloopDisk& disk, const ReplaceRequest& request) {
+    if (request.uuid.has_value() != request.current_file.empty()) {
+        refuse("Name the image to be replaced either by its uuid (-u) or by its file (-o)");
+    }
+    if (request.uuid) {
+        if (disk.descriptor.image(*request.uuid) == nullptr) {
+            refuse_unknown(disk, *request.uuid);
+        }
+        return *request.uuid;
+    }
+    FileDoor& files = disk.doors().files;
+    const std::optional<FileStatus> wanted = files.status(request.current_file);
+    for (const ImageEntry& entry : disk.descriptor.images) {
+        const std::optional<FileStatus> status =
+            files.status(joined_path(directory_of(disk.path()), entry.file));
+        if (wanted && status && status->same_file(*wanted)) {
+            return entry.uuid;
+        }
+    }
+    refuse(fmt::format("{} is not an image of {}; \"ploop snapshot-list -o fname\" tells which are",
+                       request.current_file, disk.path()));
+}
+
+[[noreturn]] void differ(const Delta& one, const Delta& other, const std::string& what) {
+    throw PloopError(Exit::fatal_check, ErrorCode::damaged,
+                     fmt::format("{} cannot take the place of {}: {}. Only a copy of an image can",
+                                 other.path(), one.path(), what));
+}
+
+/// Sizes, header and BAT: not the data, which would take as long as the copy.
+void require_identical(const Delta& one, const Delta& other) {
+    if (one.raw() != other.raw() || one.file().status().size != other.file().status().size) {
+        differ(one, other,
+               fmt::format("the one has {} and the other {}", exact_size_text(one.file().status().size),
+                           exact_size_text(other.file().status().size)));
+    }
+    Header header = other.header();
+    header.in_use = one.header().in_use;
+    if (!(header == one.header())) {
+        differ(one, other, "their headers differ");
+    }
+    for (std::uint64_t cluster = 0; cluster < one.clusters(); ++cluster) {
+        if (one.place(cluster) != other.place(cluster)) {
+            differ(one, other, fmt::format("their BATs differ at guest cluster {}", cluster));
+        }
+    }
+}
+
+} // namespace
+
+Plan plan_replace(PloopDisk& disk, const ReplaceRequest& request) {
+    const Uuid uuid = uuid_of(disk, request);
+    FileDoor& files = disk.doors().files;
+    if (request.new_file.empty() || !files.status(request.new_file)) {
+        refuse(fmt::format("There is no file \"{}\" to take the place of the image; name one with -i",
+                           request.new_file));
+    }
+    const std::string old_file = disk.file_of(uuid);
+    const std::string new_file = disk.gated(request.new_file);
+    for (const ImageEntry& entry : disk.descriptor.images) {
+        const std::optional<FileStatus> status =
+            files.status(joined_path(directory_of(disk.path()), entry.file));
+        if (status && status->same_file(*files.status(new_file))) {
+            refuse(fmt::format("{} is an image of this disk already", new_file));
+        }
+    }
+    const auto old_delta = disk.open_delta(uuid, Access::read);
+    auto file = files.open(new_file, {});
+    const auto new_delta = old_delta->raw()
+                               ? Delta::open_raw(std::move(file), Access::read, disk.descriptor.cluster_sectors)
+                               : Delta::open(std::move(file), Access::read);
+    require_identical(*old_delta, *new_delta);
+
+    Plan plan("replace", disk.path());
+    if (request.keep_name) {
+        plan.add(std::make_unique<TakeNameStep>(disk, new_file, old_file));
+        return plan;
+    }
+    Descriptor after = disk.descriptor;
+    for (ImageEntry& entry : after.images) {
+        if (entry.uuid == uuid) {
+            entry.file = stored_name(directory_of(disk.path()), new_file);
+            entry.path = new_file;
+        }
+    }
+    const auto change = std::make_shared<DiskChange>(disk, "replace", std::move(after));
+    plan.add(std::make_unique<SyncFileStep>(new_file));
+    add_switch(plan, change, fmt::format("Store the descriptor with {} in the place of {}", new_file, old_file),
+               fmt::format("{} has been replaced by {}", old_file, new_file));
+    return plan;
+}
+
+} // namespace disktool::ploop

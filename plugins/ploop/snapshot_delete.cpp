@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// A snapshot goes: a leaf with its file, one with a single child by a merge of the two, one with several when
+// it has a single one left (until then it is marked as temporary).
+#include "snapshot_merge.h"
+
+#include <disktool/error.h>
+#include <disktool/size.h>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+
+namespace disktool::ploop {
+
+namespace {
+
+class SayStep final : public Step {
+  public:
+    SayStep(PloopDisk& disk, std::string line, std::string text)
+        : disk_(disk), line_(std::move(line)), text_(std::move(text)) {}
+    std::string kind() const override { return "ploop.delete-snapshot"; }
+    std::string text() const override { return text_; }
+    void commit(StepContext&) override { disk_.say(line_); }
+    std::string needs_no_undo() const override { return "it only announces the steps after it"; }
+
+  private:
+    PloopDisk& disk_;
+    std::string line_, text_;
+};
+
+Descriptor add_leaf(Plan& plan, PloopDisk& disk, const Descriptor& before, const Uuid& uuid) {
+    const std::string path =
+        resolve(disk.doors().files, disk.path(), *before.image(uuid), disk.options().allowed);
+    Descriptor after = before;
+    after.remove_leaf(uuid);
+    if (uuid == before.top) {
+        // The disk is as large again as it was when its parent was made.
+        const Header header = disk.open_delta(before.snapshot(uuid)->parent, Access::read)->header();
+        const std::uint64_t sectors = round_up(header.disk_sectors, header.cluster_sectors);
+        if (sectors != after.disk_sectors) {
+            after.set_size(sectors);
+        }
+    }
+    const auto change = std::make_shared<DiskChange>(disk, "snapshot-delete", after);
+    change->will_remove(path);
+    plan.add(
+        std::make_unique<SayStep>(disk, fmt::format("del snapshot {}", uuid.text()),
+                                  fmt::format("Delete snapshot {}, which has no other on it", uuid.text())));
+    if (uuid == before.top) {
+        if (auto forget = forget_usage_step(disk)) {
+            plan.add(std::move(forget));
+        }
+    }
+    add_switch(plan, change, fmt::format("Store the descriptor without {}", uuid.text()),
+               fmt::format("ploop snapshot {} has been successfully deleted", uuid.text()));
+    return after;
+}
+
+/// None: it has several children.
+std::optional<Descriptor> add_removal(Plan& plan, PloopDisk& disk, const Descriptor& before, const Uuid& uuid) {
+    const std::vector<Uuid> children = before.children(uuid);
+    if (children.empty()) {
+        return add_leaf(plan, disk, before, uuid);
+    }
+    if (children.size() == 1) {
+        return add_merge(plan, disk, "snapshot-delete", before, {uuid, children.front()}, "");
+    }
+    return std::nullopt;
+}
+
+std::optional<Uuid> removable_temporary(const Descriptor& descriptor) {
+    for (const SnapshotEntry& entry : descriptor.snapshots) {
+        if (entry.temporary && !(entry.uuid == descriptor.top) && descriptor.children(entry.uuid).size() <= 1) {
+            return entry.uuid;
+        }
+    }
+    return std::nullopt;
+}
+
+void add_mark(Plan& plan, PloopDisk& disk, const Uuid& uuid) {
+    const std::size_t count = disk.descriptor.children(uuid).size();
+    if (disk.descriptor.snapshot(uuid)->temporary) {
+        throw PloopError(
+            Exit::no_memory_or_failure, ErrorCode::unsupported,
+            fmt::format("Snapshot {} has {} snapshots on it and is marked for deletion already: it goes "
+                        "as soon as a snapshot-delete leaves it with a single one",
+                        uuid.text(), count));
+    }
+    Descriptor after = disk.descriptor;
+    after.set_temporary(uuid, true);
+    const auto change = std::make_shared<DiskChange>(disk, "snapshot-delete", std::move(after));
+    add_switch(plan, change,
+               fmt::format("Store the descriptor: mark {} as temporary, since {} snapshots are on it",
+                           uuid.text(), count),
+               fmt::format(
+                   "There are {} snapshots on {}: it is marked as temporary and goes when a single one is left",
+                   count, uuid.text()));
+}
+
+} // namespace
+
+Plan plan_snapshot_delete(PloopDisk& disk, const Uuid& uuid) {
+    if (disk.descriptor.snapshot(uuid) == nullptr) {
+        refuse_unknown(disk, uuid);
+    }
+    require_plain(disk);
+    Plan plan("snapshot-delete", disk.path());
+    std::optional<Descriptor> after = add_removal(plan, disk, disk.descriptor, uuid);
+    if (!after) {
+        add_mark(plan, disk, uuid);
+        return plan;
+    }
+    // One round for each is enough: none is marked here.
+    for (std::size_t round = disk.descriptor.snapshots.size(); round > 0; --round) {
+        const std::optional<Uuid> next = removable_temporary(*after);
+        if (!next) {
+            break;
+        }
+        after = add_removal(plan, disk, *after, *next);
+    }
+    return plan;
+}
+
+} // namespace disktool::ploop

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The data of the upper deltas goes into the file of the lowest one, while the descriptor still names them all:
+// what lies above sees no change, since the upper ones still override. Only the snapshots that are about to go
+// see it.
+#include "snapshot_merge.h"
+
+#include "image_path.h"
+#include "merge_clusters.h"
+
+#include <disktool/error.h>
+#include <disktool/size.h>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+namespace disktool::ploop {
+
+namespace {
+
+using Deltas = std::vector<std::unique_ptr<Delta>>;
+
+/// Newest first, which is the order that decides.
+std::vector<const Delta*> newest_first(const Deltas& lowest_first, std::size_t from) {
+    std::vector<const Delta*> result;
+    for (std::size_t i = lowest_first.size(); i-- > from;) {
+        result.push_back(lowest_first[i].get());
+    }
+    return result;
+}
+
+std::unique_ptr<Delta> open_image(const PloopDisk& disk, const Descriptor& descriptor, const Uuid& uuid) {
+    const ImageEntry& entry = *descriptor.image(uuid);
+    auto file =
+        disk.doors().files.open(resolve(disk.doors().files, disk.path(), entry, disk.options().allowed), {});
+    // A lower image may be one that the merge before this one in the plan will have closed.
+    return entry.raw ? Delta::open_raw(std::move(file), Access::read, descriptor.cluster_sectors)
+                     : Delta::open(std::move(file), Access::read);
+}
+
+class MergeStep final : public Step {
+  public:
+    MergeStep(std::shared_ptr<DiskChange> change, Segment segment, std::vector<std::string> names,
+              std::string new_file, MergeWork work, std::uint64_t cluster_size, bool raw)
+        : change_(std::move(change)), segment_(std::move(segment)), names_(std::move(names)),
+          new_file_(std::move(new_file)), work_(work), cluster_size_(cluster_size), raw_(raw) {}
+
+    std::string kind() const override { return "ploop.merge-clusters"; }
+    std::string text() const override {
+        return fmt::format("Move {} clusters ({}) of {} into {}", work_.clusters,
+                           size_text(work_.clusters * cluster_size_), fmt::join(upper_names(), ", "),
+                           target_name());
+    }
+    Cost cost() const override {
+        const std::uint64_t bytes = work_.clusters * cluster_size_;
+        return {.read = bytes, .written = bytes, .discarded = 0, .space = work_.new_clusters * cluster_size_};
+    }
+    Details details() const override {
+        return {{"clusters", work_.clusters},
+                {"new_clusters", work_.new_clusters},
+                {"cluster_size", cluster_size_},
+                {"into", target_name()}};
+    }
+    void commit(StepContext& context) override;
+    std::string needs_no_undo() const override { return {}; }
+    void undo(StepContext& context) override;
+
+  private:
+    std::vector<std::string> upper_names() const {
+        return {names_.begin() + (new_file_.empty() ? 1 : 0), names_.end()};
+    }
+    std::string target_name() const { return new_file_.empty() ? names_.front() : new_file_; }
+    void say_what() const;
+    void fill_new(const Deltas& deltas, StepContext& context);
+    void fill_lowest(const Deltas& deltas, StepContext& context);
+
+    std::shared_ptr<DiskChange> change_;
+    Segment segment_; ///< lowest first
+    std::vector<std::string> names_;
+    std::string new_file_;
+    MergeWork work_;
+    std::uint64_t cluster_size_;
+    bool raw_;
+    bool writing_ = false; ///< the lowest image is, or may be, in use by us
+};
+
+void MergeStep::say_what() const {
+    const PloopDisk& disk = change_->disk;
+    const SnapshotEntry* upper = disk.descriptor.snapshot(segment_.back());
+    disk.say(fmt::format("Offline {}snapshot merge {} -> {}{}", upper->temporary ? "temporary " : "",
+                         segment_.back().text(), segment_.front().text(), raw_ ? " (raw)" : ""));
+}
+
+void MergeStep::commit(StepContext& context) {
+    PloopDisk& disk = change_->disk;
+    say_what();
+    Deltas deltas;
+    for (const Uuid& uuid : segment_) {
+        deltas.push_back(disk.open_delta(uuid, Access::read));
+    }
+    require_one_cluster_size(newest_first(deltas, 0));
+    change_->begin();
+    std::vector<std::string> above = upper_names();
+    std::ranges::reverse(above);
+    if (new_file_.empty()) {
+        disk.say(fmt::format("Merging image{}: {} -> {}", above.size() == 1 ? "" : "s", fmt::join(above, " "),
+                             names_.front()));
+        fill_lowest(deltas, context);
+    } else {
+        disk.say(fmt::format("Merging images: {} -> (new) {}", fmt::join(above, " "),
+                             stored_name(directory_of(disk.path()), new_file_)));
+        fill_new(deltas, context);
+    }
+}
+
+void MergeStep::fill_lowest(const Deltas& deltas, StepContext& context) {
+    const std::uint64_t sectors =
+        round_up(deltas.back()->header().disk_sectors, deltas.back()->header().cluster_sectors);
+    const auto target = change_->disk.open_delta(segment_.front(), Access::write);
+    writing_ = true;
+    merge_into(newest_first(deltas, 1), *target, sectors, context);
+    writing_ = false;
+}
+
+void MergeStep::fill_new(const Deltas& deltas, StepContext& context) {
+    PloopDisk& disk = change_->disk;
+    disk.create_delta(new_file_, *deltas.back(), [&](File& file) { change_->made(file); });
+    const auto target = Delta::open(disk.doors().files.open(new_file_, {.write = true}), Access::write);
+    merge_into(newest_first(deltas, 0), *target, target->header().disk_sectors, context);
+}
+
+void MergeStep::undo(StepContext& context) {
+    if (change_->switched()) {
+        return;
+    }
+    if (new_file_.empty() && writing_) {
+        try {
+            close_image(change_->disk, segment_.front());
+            writing_ = false;
+        } catch (const Error&) {
+            change_->leave_to_next_run();
+            throw;
+        }
+        context.warn(
+            fmt::format("Snapshot {} may hold newer data than it should: run the merge again. What lies "
+                        "above it is as it was",
+                        segment_.front().text()));
+    }
+    change_->roll_back();
+}
+
+/// Nobody else may look through a delta that is about to change.
+void require_single_children(const PloopDisk& disk, const Descriptor& descriptor, const Segment& segment) {
+    for (std::size_t i = 0; i + 1 < segment.size(); ++i) {
+        const std::size_t count = descriptor.children(segment[i]).size();
+        if (count > 1) {
+            refuse(
+                fmt::format("{}: snapshot {} has {} snapshots on it, so it cannot be merged with one of them. "
+                            "Delete the others first",
+                            disk.path(), segment[i].text(), count));
+        }
+    }
+}
+
+/// Clusters behind the end of the highest one would go with the merge, though a larger disk above may see them.
+void require_nothing_behind(const Deltas& deltas, const Descriptor& descriptor, const Uuid& highest) {
+    if (descriptor.children(highest).empty()) {
+        return;
+    }
+    for (const auto& delta : deltas) {
+        for (std::uint64_t cluster = deltas.back()->clusters(); cluster < delta->clusters(); ++cluster) {
+            if (delta->place(cluster)) {
+                refuse(fmt::format("{} holds data behind the end of snapshot {}, which is smaller; merge the "
+                                   "snapshots above that one first",
+                                   delta->path(), highest.text()));
+            }
+        }
+    }
+}
+
+Segment segment_of(PloopDisk& disk, const MergeRequest& request) {
+    const Descriptor& descriptor = disk.descriptor;
+    for (const auto& named : {request.uuid, request.range_end}) {
+        if (named && descriptor.snapshot(*named) == nullptr) {
+            refuse_unknown(disk, *named);
+        }
+    }
+    if (request.all) {
+        Segment whole = descriptor.chain(descriptor.top);
+        if (whole.size() < 2) {
+            refuse(fmt::format("{} has a single image, {}: there is nothing to merge", disk.path(),
+                               whole.front().text()));
+        }
+        return whole;
+    }
+    const Uuid one = request.uuid.value_or(descriptor.top);
+    if (!request.range_end) {
+        const Uuid parent = descriptor.snapshot(one)->parent;
+        if (parent.is_none()) {
+            refuse(fmt::format("{} is the base image of {}, with nothing below that it could be merged into",
+                               one.text(), disk.path()));
+        }
+        return {parent, one};
+    }
+    for (const auto& [low, high] : {std::pair(one, *request.range_end), std::pair(*request.range_end, one)}) {
+        const Segment chain = descriptor.chain(high);
+        const auto from = std::ranges::find(chain, low);
+        if (from != chain.end() && chain.end() - from >= 2) {
+            return {from, chain.end()};
+        }
+    }
+    refuse(one == *request.range_end
+               ? fmt::format("The range has only {}: name two snapshots", one.text())
+               : fmt::format("Neither of {} and {} lies below the other, so there is no range between them",
+                             one.text(), request.range_end->text()));
+}
+
+} // namespace
+
+Descriptor add_merge(Plan& plan, PloopDisk& disk, const std::string& verb, const Descriptor& before,
+                     const Segment& segment, const std::string& new_file) {
+    require_single_children(disk, before, segment);
+    const bool raw = before.image(segment.front())->raw;
+    if (raw && !new_file.empty()) {
+        throw PloopError(
+            Exit::image_open, ErrorCode::unsupported,
+            fmt::format("{} is a raw image, which cannot be merged into a new file (-n). Merge into "
+                        "it, without -n",
+                        before.image(segment.front())->file),
+            Reason::format_not_supported);
+    }
+    Deltas deltas;
+    std::vector<std::string> names, paths;
+    for (const Uuid& uuid : segment) {
+        deltas.push_back(open_image(disk, before, uuid));
+        names.push_back(before.image(uuid)->file);
+        paths.push_back(deltas.back()->path());
+    }
+    require_one_cluster_size(newest_first(deltas, 0));
+    require_nothing_behind(deltas, before, segment.back());
+
+    Descriptor after = before;
+    // From below: each merge gives the lowest file the next uuid.
+    for (std::size_t i = 1; i < segment.size(); ++i) {
+        after.merge(segment[i], new_file.empty() ? before.image(segment.front())->file : new_file);
+    }
+    const auto change = std::make_shared<DiskChange>(disk, verb, after);
+    if (new_file.empty()) {
+        change->will_change(paths.front());
+    } else {
+        change->will_make(new_file);
+        change->will_remove(paths.front());
+    }
+    for (std::size_t i = 1; i < paths.size(); ++i) {
+        change->will_remove(paths[i]);
+    }
+    const MergeWork work =
+        new_file.empty() ? merge_work(newest_first(deltas, 1), deltas.front().get(), deltas.back()->clusters())
+                         : merge_work(newest_first(deltas, 0), nullptr, deltas.back()->clusters());
+    const std::string target = new_file.empty() ? paths.front() : new_file;
+    plan.add(std::make_unique<MergeStep>(change, segment, names, new_file, work, deltas.front()->cluster_size(),
+                                         raw));
+    add_switch(plan, change, fmt::format("Store the descriptor: {} is {}", segment.back().text(), target),
+               "ploop snapshot merged");
+    return after;
+}
+
+Plan plan_snapshot_merge(PloopDisk& disk, const MergeRequest& request) {
+    if (request.all && (request.uuid || request.range_end)) {
+        refuse("Options -u and -A can't be used together: -A merges all snapshots");
+    }
+    if (request.range_end && !request.uuid) {
+        refuse("-U gives the other end of a range and needs -u");
+    }
+    Plan plan("snapshot-merge", disk.path());
+    const Segment segment = segment_of(disk, request);
+    std::string new_file;
+    if (!request.new_file.empty()) {
+        new_file = disk.gated(request.new_file);
+        if (disk.doors().files.status(new_file, false)) {
+            refuse(fmt::format("{} exists already; name a file that does not", new_file));
+        }
+    }
+    add_merge(plan, disk, "snapshot-merge", disk.descriptor, segment, new_file);
+    return plan;
+}
+
+} // namespace disktool::ploop

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Every verb, killed and failing at each of its changes: the old disk or the new one, and nothing left over.
+#include "left_over.h"
+#include "made_disk.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace disktool::ploop::operations_test {
+
+namespace {
+
+using disktool::test::read_file;
+using disktool::test::RecordingDoor;
+using disktool::test::Survivors;
+using disktool::test::write_file;
+
+struct Verb {
+    std::string name;
+    std::vector<MadeDelta> deltas;
+    std::function<Plan(PloopDisk& disk, const std::string& folder)> plan;
+    /// Snapshots that the verb takes away, and whose content is of nobody's concern once it has begun.
+    std::vector<Uuid> going{};
+    /// What is done to the disk before, all at once.
+    std::function<void(const std::string& path)> prepare{};
+    bool top_in_use = false; ///< before
+
+    friend void PrintTo(const Verb& verb, std::ostream* out) { *out << verb.name; }
+};
+
+/// A copy has other inodes than the disk that the job file was written for.
+void adopt_inodes(const std::filesystem::path& folder) {
+    for (const char* suffix : {".disktool-job", ".disktool-job.new"}) {
+        const std::string path = (folder / "DiskDescriptor.xml").string() + suffix;
+        if (!std::filesystem::exists(path)) {
+            continue;
+        }
+        auto json = nlohmann::ordered_json::parse(read_file(path), nullptr, false);
+        if (json.is_discarded()) {
+            continue; // half written
+        }
+        for (const char* list : {"made", "gone", "changing"}) {
+            for (auto& file : json[list]) {
+                const auto status =
+                    real_doors().files.status((folder / file["file"].get<std::string>()).string(), false);
+                if (file["inode"] != 0 && status) {
+                    file["inode"] = status->inode;
+                    file["device"] = status->device;
+                }
+            }
+        }
+        write_file(path, json.dump(2));
+    }
+}
+
+std::size_t fingerprint(const std::filesystem::path& folder) {
+    std::string all;
+    for (const std::string& name : names_in(folder)) {
+        all += name + '\0' +
+               (name.find("disktool-job") == std::string::npos ? read_file((folder / name).string()) : "");
+    }
+    return std::hash<std::string>()(all);
+}
+
+class OperationsCrash : public testing::TestWithParam<Verb> {
+  protected:
+    void SetUp() override { path = fresh(folder); }
+
+    std::string fresh(const TemporaryFolder& where) {
+        for (const auto& entry : std::filesystem::directory_iterator(where.path())) {
+            std::filesystem::remove_all(entry.path());
+        }
+        const std::string made = make_chain(where.path(), GetParam().deltas);
+        if (GetParam().prepare) {
+            GetParam().prepare(made);
+        }
+        old_text = read_file(made);
+        old = contents_of(made);
+        return made;
+    }
+
+    static void run_verb(const std::string& descriptor_path, Doors doors = real_doors()) {
+        const auto opened = open_disk(descriptor_path, doors);
+        run(GetParam().plan(*opened.disk, directory_of(descriptor_path)), doors);
+    }
+
+    bool is_old(const std::string& descriptor_path) { return read_file(descriptor_path) == old_text; }
+
+    /// Both descriptors' snapshots, but for those that go.
+    void expect_content(const std::string& descriptor_path) {
+        const Contents now = contents_of(descriptor_path);
+        const Contents& expected = is_old(descriptor_path) ? old : fresh_new;
+        ASSERT_EQ(now.size(), expected.size());
+        for (const auto& [uuid, letters] : expected) {
+            ASSERT_TRUE(now.contains(uuid));
+            const bool goes =
+                is_old(descriptor_path) &&
+                std::ranges::any_of(GetParam().going, [&](const Uuid& one) { return one.lower() == uuid; });
+            // A disk that grows may have its new size before the descriptor says so.
+            const auto other = fresh_new.find(uuid);
+            const bool grown = is_old(descriptor_path) && other != fresh_new.end() &&
+                               other->second == now.at(uuid) && other->second.starts_with(letters);
+            EXPECT_TRUE(goes || grown || now.at(uuid) == letters)
+                << uuid << " holds " << now.at(uuid) << " instead of " << letters;
+        }
+    }
+
+    void judge(const std::string& descriptor_path) {
+        expect_content(descriptor_path);
+        ASSERT_NO_THROW(open_disk(descriptor_path));
+        expect_content(descriptor_path);
+        const bool was_old = is_old(descriptor_path);
+        expect_tidy(descriptor_path, was_old && GetParam().top_in_use);
+        (was_old ? old_ones : new_ones)++;
+        if (was_old) {
+            ASSERT_NO_THROW(run_verb(descriptor_path));
+        }
+        EXPECT_EQ(contents_of(descriptor_path), fresh_new);
+        expect_tidy(descriptor_path);
+    }
+
+    /// What comes of the verb when nothing happens.
+    void learn_new() {
+        TemporaryFolder other;
+        const std::string copy = fresh(other);
+        run_verb(copy);
+        fresh_new = contents_of(copy);
+        ASSERT_NE(read_file(copy), old_text);
+    }
+
+    TemporaryFolder folder;
+    std::string path;
+    std::string old_text;
+    Contents old, fresh_new;
+    int old_ones = 0, new_ones = 0;
+};
+
+TEST_P(OperationsCrash, ACutLeavesTheOldDiskOrTheNewOne) {
+    learn_new();
+    RecordingDoor door(folder.path());
+    run_verb(path, {door, real_doors().processes});
+    ASSERT_GT(door.changes().size(), 4u);
+    TemporaryFolder after;
+    std::set<std::size_t> seen;
+    for (const std::size_t cut : door.cuts()) {
+        SCOPED_TRACE(door.describe(cut));
+        const auto look = [&](Survivors survivors, std::uint32_t seed) {
+            door.materialise(cut, survivors, after.path(), seed);
+            adopt_inodes(after.path());
+            if (!seen.insert(fingerprint(after.path())).second) {
+                return;
+            }
+            SCOPED_TRACE(testing::Message() << "survivors " << static_cast<int>(survivors) << " " << seed);
+            judge(after / "DiskDescriptor.xml");
+        };
+        look(Survivors::all, 0);
+        look(Survivors::torn, 0);
+        look(Survivors::synced, 0);
+        look(Survivors::random, static_cast<std::uint32_t>(cut));
+        if (HasFatalFailure()) {
+            return;
+        }
+    }
+    EXPECT_GT(old_ones, 2);
+    EXPECT_GT(new_ones, 0);
+}
+
+TEST_P(OperationsCrash, AFailureLeavesTheOldDiskOrTheNewOne) {
+    learn_new();
+    for (const bool sync : {false, true}) {
+        bool failed = true;
+        for (std::size_t number = 1; failed; ++number) {
+            SCOPED_TRACE(testing::Message() << (sync ? "sync " : "change ") << number << " fails");
+            path = fresh(folder);
+            RecordingDoor door(folder.path());
+            sync ? door.fail_sync(number, EIO) : door.fail_change(number, number % 2 ? ENOSPC : EIO);
+            try {
+                run_verb(path, {door, real_doors().processes});
+            } catch (const Error&) {
+                EXPECT_TRUE(door.failed());
+            }
+            failed = door.failed();
+            judge(path);
+            if (HasFatalFailure()) {
+                return;
+            }
+        }
+    }
+    EXPECT_GT(old_ones, 2);
+    EXPECT_GT(new_ones, 0);
+}
+
+const std::vector<MadeDelta> three = {{.clusters = {0, 1, 2}, .letter = 'a'},
+                                      {.clusters = {1, 2, 3}, .letter = 'b'},
+                                      {.clusters = {2, 3, 4}, .letter = 'c'}};
+
+std::vector<Verb> verbs() {
+    const auto merge = [](const MergeRequest& request) {
+        return [request](PloopDisk& disk, const std::string&) { return plan_snapshot_merge(disk, request); };
+    };
+    std::vector<MadeDelta> raw = three;
+    raw.front().raw = true;
+    return {
+        {"snapshot", three,
+         [](PloopDisk& disk, const std::string&) {
+             return plan_snapshot(disk, {.uuid = uuid_of('9'), .bitmap = {}});
+         }},
+        {"snapshot_of_a_dirty_top",
+         three,
+         [](PloopDisk& disk, const std::string&) {
+             return plan_snapshot(disk, {.uuid = uuid_of('9'), .bitmap = {}});
+         },
+         {},
+         [](const std::string& path) {
+             const std::string top = directory_of(path) + "/root.hds.2";
+             Delta::open(real_doors().files.open(top, {.write = true}), Access::write)->begin();
+         },
+         true},
+        {"switch", three,
+         [](PloopDisk& disk, const std::string&) {
+             return plan_snapshot_switch(disk, {uuid_of('1'), false});
+         }},
+        {"delete_top", three,
+         [](PloopDisk& disk, const std::string&) { return plan_snapshot_delete(disk, Uuid::top()); }},
+        {"delete_base",
+         three,
+         [](PloopDisk& disk, const std::string&) { return plan_snapshot_delete(disk, uuid_of('1')); },
+         {uuid_of('1')}},
+        {"merge_top", three, merge({}), {uuid_of('2')}},
+        {"merge_all",
+         three,
+         merge({.uuid = {}, .range_end = {}, .all = true, .new_file = ""}),
+         {uuid_of('1'), uuid_of('2')}},
+        {"merge_into_raw",
+         raw,
+         merge({.uuid = {}, .range_end = {}, .all = true, .new_file = ""}),
+         {uuid_of('1'), uuid_of('2')}},
+        {"merge_new", three,
+         [](PloopDisk& disk, const std::string& folder) {
+             return plan_snapshot_merge(disk, {.uuid = {}, .range_end = {}, .new_file = folder + "/new.hds"});
+         }},
+        {"grow", three,
+         [](PloopDisk& disk, const std::string&) { return plan_grow(disk, 8300 * small_cluster); }},
+        {"grow_raw",
+         {{.clusters = {0, 1}, .letter = 'r', .version = Version::v2, .raw = true}},
+         [](PloopDisk& disk, const std::string&) { return plan_grow(disk, 20 * small_cluster); }},
+    };
+}
+
+INSTANTIATE_TEST_SUITE_P(, OperationsCrash, testing::ValuesIn(verbs()),
+                         [](const auto& verb) { return verb.param.name; });
+
+} // namespace
+
+} // namespace disktool::ploop::operations_test
