@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# bash completion of ploop. Needs nothing but bash; a word with = in it comes in pieces (COMP_WORDBREAKS).
+
+_ploop_words() {
+    mapfile -t COMPREPLY < <(compgen -W "$1" -- "$2")
+}
+
+_ploop_files() {
+    compopt -o filenames 2> /dev/null
+    mapfile -t COMPREPLY < <(compgen "$1" -- "$2")
+}
+
+# Descriptors, and folders on the way to them.
+_ploop_descriptors() {
+    compopt -o filenames 2> /dev/null
+    mapfile -t COMPREPLY < <(compgen -d -- "$1"; compgen -f -X '!*.xml' -- "$1")
+}
+
+# Of the descriptor that stands on the command line already.
+_ploop_uuids() {
+    local i
+    for ((i = 1; i < ${#COMP_WORDS[@]}; i++)); do
+        if ((i != COMP_CWORD)) && [[ ${COMP_WORDS[i]} == *.xml ]]; then
+            _ploop_words "$("${COMP_WORDS[0]}" snapshot-list -H -o uuid -- "${COMP_WORDS[i]}" 2> /dev/null |
+                tr -d '{}')" "$1"
+            return
+        fi
+    done
+}
+
+_ploop() {
+    local commands="init resize convert check info list snapshot snapshot-list snapshot-switch
+        snapshot-delete snapshot-merge replace restore-descriptor copy balloon grow merge help"
+    local common="--dry-run --json --progress --allow --help"
+    local word=${COMP_WORDS[COMP_CWORD]} previous='' command='' action='' options='' i
+    COMPREPLY=()
+    ((COMP_CWORD > 0)) && previous=${COMP_WORDS[COMP_CWORD - 1]}
+    if [[ $word == = ]]; then
+        word=
+    elif [[ $previous == = ]] && ((COMP_CWORD > 1)); then
+        previous=${COMP_WORDS[COMP_CWORD - 2]}
+    fi
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        if [[ -z $command ]]; then
+            [[ ${COMP_WORDS[i]} == -* ]] || command=${COMP_WORDS[i]}
+        elif [[ $command == balloon && -z $action && ${COMP_WORDS[i]} != -* ]]; then
+            action=${COMP_WORDS[i]}
+        fi
+    done
+    case $command in
+        "")
+            if [[ $word == -* ]]; then
+                _ploop_words "-v --help --version" "$word"
+            else
+                _ploop_words "$commands" "$word"
+            fi
+            return ;;
+        help) _ploop_words "$commands" "$word"; return ;;
+    esac
+    case $previous in
+        --allow) _ploop_files -d "$word"; return ;;
+        --progress) return ;;
+    esac
+    case $command:$previous in
+        init:-f | convert:-f | grow:-f | merge:-f | restore-descriptor:-f)
+            _ploop_words "raw ploop1 expanded preallocated" "$word"; return ;;
+        init:-v | convert:-v) _ploop_words "1 2" "$word"; return ;;
+        init:-t) _ploop_words "none ext3 ext4" "$word"; return ;;
+        init:-s | resize:-s | grow:-s | balloon:--to-free | balloon:--min-block) # a number, then its unit
+            [[ $word =~ ^[0-9]+$ ]] && _ploop_words "${word}K ${word}M ${word}G ${word}T" "$word"
+            return ;;
+        init:-[bB] | check:-b | check:--blocksize | restore-descriptor:-b | snapshot:-[ub] | copy:-[if]) return ;;
+        snapshot-list:-o | snapshot-list:--output)
+            _ploop_words "parent_uuid current uuid fname" "$word"; return ;;
+        check:-u | check:--uuid | replace:-u | snapshot-*:-u | snapshot-*:-U | snapshot-list:--uuid | snapshot-list:--id)
+            _ploop_uuids "$word"; return ;;
+        replace:-[io] | copy:-d | merge:-n | snapshot-merge:-n) _ploop_files -f "$word"; return ;;
+    esac
+    if [[ $word == -* ]]; then
+        case $command in
+            init) options="-s -f -v -t -b -B -n --nolazy" ;;
+            resize) options="-s" ;;
+            convert) options="-f -v" ;;
+            check) options="-u -f -F -c -r -s -d -R -b -S --uuid --force --hard-force --check --ro --silent
+                --drop-inuse --raw --blocksize --repair-sparse" ;;
+            info) options="-s -d" ;;
+            list) options="-a" ;;
+            snapshot) options="-u -b" ;;
+            snapshot-list) options="-H -u -s -o --no-header --uuid --id --snapshot --output" ;;
+            snapshot-switch) options="-u -D" ;;
+            snapshot-delete) options="-u" ;;
+            snapshot-merge) options="-u -U -A -n" ;;
+            replace) options="-u -o -i -k --keep-name" ;;
+            restore-descriptor) options="-f -b" ;;
+            copy) options="-d -i -f" ;;
+            grow) options="-f -s" ;;
+            merge) options="-f -n" ;;
+            balloon) [[ $action == discard ]] &&
+                options="--automount --to-free --min-block --defrag --stat" ;;
+        esac
+        _ploop_words "$options $common" "$word"
+        return
+    fi
+    case $command in
+        balloon)
+            if [[ -z $action ]]; then
+                _ploop_words "show status clear change complete check repair discard" "$word"
+            else
+                _ploop_descriptors "$word"
+            fi ;;
+        list | copy) ;;
+        init | check | grow | merge | restore-descriptor) _ploop_files -f "$word" ;;
+        *) _ploop_descriptors "$word" ;;
+    esac
+}
+
+complete -F _ploop ploop

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "command.h"
+#include "new_filesystem.h"
+#include "words.h"
+
+#include <fmt/format.h>
+
+namespace disktool::ploop::cli {
+
+int run_init(Options& options, const std::vector<std::string>& words) {
+    InitRequest request;
+    NewFilesystem filesystem;
+    CommandLine line(options, words, "s:b:B:f:t:v:nk:", {{"nolazy", false, 'n'}});
+    while (const char letter = line.next()) {
+        switch (letter) {
+        case 's':
+            request.disk_sectors = parse_size("-s", line.value());
+            break;
+        case 'b':
+            if (const std::uint32_t sectors = parse_number("-b", line.value()); sectors != 0) {
+                request.cluster_sectors = sectors;
+            }
+            break;
+        case 'B':
+            if (const std::uint32_t bytes = parse_number("-B", line.value()); bytes != 0) {
+                filesystem.block_size = bytes;
+            }
+            break;
+        case 'f':
+            request.mode = parse_format(line.value());
+            break;
+        case 't':
+            filesystem.type = parse_filesystem(line.value());
+            break;
+        case 'v':
+            request.version = parse_version(line.value());
+            break;
+        case 'n':
+            filesystem.lazy = false;
+            break;
+        default:
+            throw ParameterError(
+                "Option -k: encryption is done by the original's kernel module, which this program does "
+                "without; make the image without -k");
+        }
+    }
+    request.image = line.operand();
+    const std::optional<FileStatus> status = real_doors().files.status(request.image);
+    if (status && status->type == FileType::block_device) {
+        throw ParameterError(fmt::format(
+            "{} is a block device: ploop init makes an image file; for a file system on a device use "
+            "sgdisk and mkfs",
+            request.image));
+    }
+    if (request.disk_sectors == 0) {
+        throw UsageError("");
+    }
+    if (filesystem.type != "none") {
+        filesystem.cluster_sectors = request.cluster_sectors;
+        request.fill = [filesystem](StepContext& context, BlockDevice& disk, const std::string& scratch) {
+            make_filesystem(context, disk, scratch, filesystem);
+        };
+        request.fill_text = make_filesystem_text(filesystem);
+    }
+    Plan plan = plan_init(real_doors(), request, say_of(options));
+    options.output->json()["image"] = request.image;
+    return carry_out(options, plan);
+}
+
+} // namespace disktool::ploop::cli
