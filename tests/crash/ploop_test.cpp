@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Ploop disks: every verb that changes one, killed and failing at each of its changes. The disk is first read
+// as it lies, then opened for writing (which puts right what a kill left), then the verb runs again.
+#include "crash_states.h"
+#include "image/session.h"
+#include "operations.h"
+#include "plan/job.h"
+#include "scenario.h"
+#include "support/run.h"
+#include "verb/compact.h"
+#include "verb/resize.h"
+
+#include <disktool/error.h>
+#include <disktool/log.h>
+#include <disktool/size.h>
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <random>
+
+namespace fs = std::filesystem;
+
+namespace disktool::test {
+
+namespace {
+
+using ploop::DiskMode;
+using ploop::PloopDisk;
+using ploop::Uuid;
+
+const std::string descriptor_name = "DiskDescriptor.xml";
+constexpr std::uint32_t cluster_sectors = 64;
+constexpr std::uint64_t cluster = cluster_sectors * 512;
+
+struct PloopScenario {
+    std::string name;
+    std::function<void(const fs::path& folder)> make;
+    std::function<void(Doors doors, const std::string& xml)> run;
+    /// The disk has another size or content afterwards; else only its files change.
+    bool guest_sees_change = false;
+    friend void PrintTo(const PloopScenario& scenario, std::ostream* out) { *out << scenario.name; }
+};
+
+void run_plan_of(Doors doors, Plan plan) {
+    ploop::run_plan(plan, doors, nullptr, {});
+}
+
+std::unique_ptr<PloopDisk> open_disk(Doors doors, const std::string& xml) {
+    return PloopDisk::open(doors, xml, {});
+}
+
+void init(const fs::path& folder, std::uint64_t clusters, DiskMode mode,
+          ploop::Version version = ploop::Version::v2) {
+    ploop::InitRequest request;
+    request.image = (folder / "root.hdd").string();
+    request.disk_sectors = clusters * cluster_sectors;
+    request.mode = mode;
+    request.version = version;
+    request.cluster_sectors = cluster_sectors;
+    run_plan_of(real_doors(), ploop::plan_init(real_doors(), request, [](const std::string&) {}));
+}
+
+/// Every `step`th cluster from `first` on, with content of its own.
+void fill(const fs::path& folder, std::uint64_t first, std::uint64_t step, unsigned seed) {
+    const auto disk = open_disk(real_doors(), (folder / descriptor_name).string());
+    const auto chain = disk->open_chain(disk->descriptor.top, Access::write);
+    chain->begin();
+    std::mt19937 random(seed);
+    std::vector<std::byte> data(cluster);
+    for (std::uint64_t at = first * cluster; at < chain->size(); at += step * cluster) {
+        std::generate(data.begin(), data.end(), [&] { return static_cast<std::byte>(random()); });
+        chain->write(at, data);
+    }
+    chain->end();
+}
+
+void snapshot(const fs::path& folder, const std::string& uuid) {
+    const auto disk = open_disk(real_doors(), (folder / descriptor_name).string());
+    run_plan_of(real_doors(), ploop::plan_snapshot(*disk, {Uuid::parse(uuid), {}}));
+}
+
+std::vector<std::byte> content_of(const std::string& xml) {
+    ploop::DiskOptions options;
+    options.access = Access::read;
+    const auto disk = PloopDisk::open(real_doors(), xml, options);
+    std::vector<std::unique_ptr<ploop::Delta>> deltas;
+    for (const Uuid& uuid : disk->descriptor.chain(disk->descriptor.top)) {
+        const bool raw = disk->descriptor.image(uuid)->raw;
+        auto file = real_doors().files.open(disk->file_of(uuid), {});
+        // In use is how a kill leaves it: whoever reads it all the same must see a whole disk.
+        deltas.push_back(
+            raw ? ploop::Delta::open_raw(std::move(file), Access::read, disk->descriptor.cluster_sectors)
+                : ploop::Delta::open(std::move(file), Access::read, true));
+    }
+    ploop::ChainDevice chain(std::move(deltas), xml);
+    std::vector<std::byte> content(chain.size());
+    chain.read(0, content);
+    return content;
+}
+
+/// The switch of a whole BAT has begun: whoever knows the format refuses the image until it is finished.
+bool is_converting(const fs::path& folder) {
+    for (const auto& entry : fs::directory_iterator(folder)) {
+        const std::string bytes = read_file(entry.path().string()).substr(0, ploop::header_size);
+        if (bytes.size() == ploop::header_size && bytes.starts_with("Withou") &&
+            (static_cast<unsigned char>(bytes[52]) & ploop::flag_converting) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+std::vector<std::string> names_in(const fs::path& folder) {
+    std::vector<std::string> names;
+    for (const auto& entry : fs::directory_iterator(folder)) {
+        const std::string name = entry.path().filename().string();
+        if (!name.ends_with(".lck")) {
+            names.push_back(name);
+        }
+    }
+    std::ranges::sort(names);
+    return names;
+}
+
+/// Image files may have random names: how many there are of which kind.
+std::vector<std::string> kinds_in(const fs::path& folder) {
+    std::vector<std::string> kinds = names_in(folder);
+    for (std::string& name : kinds) {
+        name = name.substr(0, name.find('{'));
+    }
+    return kinds;
+}
+
+void resize(Doors doors, const std::string& xml, std::uint64_t clusters) {
+    OpenOptions options;
+    options.access = Access::write;
+    const auto session = Session::open(doors, registry(), xml, options);
+    recover_job(*session, {}, true);
+    VerbContext context{*session, Engine::native, nullptr, {}};
+    ResizePlan plan = plan_resize(context, {.new_size = clusters * cluster, .discard_tail = true});
+    run_job(*session, plan.plan, {});
+}
+
+auto make_plain(std::uint64_t clusters, ploop::Version version = ploop::Version::v2) {
+    return [=](const fs::path& folder) {
+        init(folder, clusters, DiskMode::expanded, version);
+        fill(folder, 1, 3, 1);
+        fill(folder, 2, 5, 2);
+    };
+}
+
+void make_chain(const fs::path& folder) {
+    init(folder, 60, DiskMode::expanded);
+    fill(folder, 0, 4, 1);
+    snapshot(folder, "{11111111-1111-1111-1111-111111111111}");
+    fill(folder, 1, 5, 2);
+    snapshot(folder, "{22222222-2222-2222-2222-222222222222}");
+    fill(folder, 2, 7, 3);
+}
+
+template <typename PlanOf>
+auto by_plan(PlanOf plan_of) {
+    return [plan_of](Doors doors, const std::string& xml) {
+        const auto disk = open_disk(doors, xml);
+        run_plan_of(doors, plan_of(*disk));
+    };
+}
+
+std::vector<PloopScenario> scenarios() {
+    const auto to_mode = [](DiskMode mode) {
+        return by_plan([mode](PloopDisk& disk) { return ploop::plan_convert_mode(disk, mode); });
+    };
+    const auto to_version = [](ploop::Version version) {
+        return by_plan([version](PloopDisk& disk) { return ploop::plan_convert_version(disk, version); });
+    };
+    const auto resize_to = [](std::uint64_t clusters) {
+        return [clusters](Doors doors, const std::string& xml) { resize(doors, xml, clusters); };
+    };
+    return {
+        {"GrowLongerTable", make_plain(60), resize_to(8'200), true},
+        {"GrowVersion1", make_plain(60, ploop::Version::v1), resize_to(100), true},
+        {"GrowChain", make_chain, resize_to(90), true},
+        {"ShrinkTail", make_plain(60), resize_to(31), true},
+        {"ToRaw", make_plain(60), to_mode(DiskMode::raw)},
+        {"FromRaw",
+         [](const fs::path& folder) {
+             init(folder, 60, DiskMode::raw);
+             fill(folder, 1, 3, 1);
+         },
+         to_mode(DiskMode::expanded)},
+        {"ToPreallocated", make_plain(60), to_mode(DiskMode::preallocated)},
+        {"ToVersion1", make_chain, to_version(ploop::Version::v1)},
+        {"SnapshotMergeAll", make_chain,
+         [](Doors doors, const std::string& xml) {
+             const auto disk = open_disk(doors, xml);
+             if (disk->descriptor.images.size() > 1) {
+                 run_plan_of(doors, ploop::plan_snapshot_merge(
+                                        *disk, {.uuid = {}, .range_end = {}, .all = true, .new_file = ""}));
+             }
+         }},
+    };
+}
+
+class PloopVerb : public testing::TestWithParam<PloopScenario> {
+  protected:
+    void SetUp() override {
+        set_log_receiver([](LogLevel, std::string_view) {});
+        GetParam().make(folder.path());
+        before = content_of(folder / descriptor_name);
+        copy(saved.path(), folder.path());
+    }
+    void TearDown() override { set_log_receiver({}); }
+
+    static void copy(const fs::path& target, const fs::path& source) {
+        for (const auto& entry : fs::directory_iterator(target)) {
+            fs::remove_all(entry.path());
+        }
+        run_tool({"cp", "-a", "--", (source / ".").string(), target.string()});
+    }
+
+    void find_after() {
+        after = content_of(folder / descriptor_name);
+        EXPECT_EQ(GetParam().guest_sees_change, before != after);
+        kinds = kinds_in(folder.path());
+    }
+
+    bool old_or_new(const std::vector<std::byte>& content) {
+        const bool is_new = content == after;
+        (is_new ? new_ones : old_ones)++;
+        return is_new || content == before;
+    }
+
+    void judge(const fs::path& state) {
+        const std::string xml = (state / descriptor_name).string();
+        if (!is_converting(state)) {
+            EXPECT_NO_THROW(EXPECT_TRUE(old_or_new(content_of(xml))) << "as it lies");
+        }
+        try {
+            GetParam().run(real_doors(), xml);
+            EXPECT_EQ(content_of(xml), after) << "after another run";
+        } catch (const std::exception& error) {
+            ADD_FAILURE() << "another run: " << error.what();
+        }
+        EXPECT_EQ(testing::PrintToString(kinds_in(state)), testing::PrintToString(kinds));
+    }
+
+    TemporaryFolder folder, saved, left;
+    std::vector<std::byte> before, after;
+    std::vector<std::string> kinds;
+    int old_ones = 0, new_ones = 0;
+};
+
+TEST_P(PloopVerb, CutAnywhereLeavesOldOrNew) {
+    RecordingDoor door(folder.path());
+    GetParam().run({door, real_doors().processes}, folder / descriptor_name);
+    find_after();
+    CrashStates states(door);
+    std::set<std::uint64_t> seen;
+    const std::vector<std::size_t> cuts = door.cuts();
+    const std::size_t step = std::max<std::size_t>(1, cuts.size() / 300);
+    for (std::size_t i = 0; i < cuts.size(); i += step) {
+        SCOPED_TRACE(door.describe(cuts[i]));
+        states.advance(cuts[i]);
+        const auto look = [&](Survivors survivors, std::uint32_t seed) {
+            const FolderState state = states.state(survivors, seed);
+            if (seen.insert(state.signature()).second) {
+                SCOPED_TRACE(testing::Message() << "survivors " << static_cast<int>(survivors) << " " << seed);
+                states.store(state, left.path());
+                judge(left.path());
+            }
+        };
+        look(Survivors::all, 0);
+        look(Survivors::torn, 0);
+        look(Survivors::synced, 0);
+        look(Survivors::random, static_cast<std::uint32_t>(i));
+        if (HasFailure()) {
+            return;
+        }
+    }
+    EXPECT_GT(old_ones + new_ones, 5);
+    std::printf("%zu changes, %zu states\n", door.changes().size(), seen.size());
+}
+
+TEST_P(PloopVerb, FailingAnywhereLeavesOldOrNew) {
+    const std::string xml = folder / descriptor_name;
+    std::size_t changes = 0;
+    {
+        RecordingDoor door(folder.path());
+        GetParam().run({door, real_doors().processes}, xml);
+        changes = door.changes().size();
+    }
+    find_after();
+    const std::size_t step = std::max<std::size_t>(1, changes / 100);
+    for (const bool sync : {false, true}) {
+        bool failed = true;
+        for (std::size_t number = 1; failed && !HasFailure(); number += sync ? 1 : step) {
+            copy(folder.path(), saved.path());
+            SCOPED_TRACE(testing::Message() << (sync ? "sync " : "change ") << number << " fails");
+            RecordingDoor door(folder.path());
+            sync ? door.fail_sync(number, EIO) : door.fail_change(number, number % 2 != 0 ? ENOSPC : EIO);
+            try {
+                GetParam().run({door, real_doors().processes}, xml);
+            } catch (const Error&) {
+                EXPECT_TRUE(door.failed());
+            }
+            failed = door.failed();
+            judge(folder.path());
+        }
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Crash, PloopVerb, testing::ValuesIn(scenarios()),
+                         [](const auto& scenario) { return scenario.param.name; });
+
+} // namespace
+
+} // namespace disktool::test
