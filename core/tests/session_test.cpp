@@ -100,11 +100,12 @@ TEST_F(SessionTest, AnEmptyFileIsNoImage) {
     }
 }
 
-TEST_F(SessionTest, APloopImageIsCalledSo) {
+TEST_F(SessionTest, AFolderWithADescriptorStandsForItsImage) {
     std::filesystem::create_directory(path("ct"));
     write("ct/DiskDescriptor.xml", "<Parallels_disk_image/>");
-    EXPECT_THAT(refusal(ErrorCode::unsupported, Reason::format_not_supported, path("ct")),
-                HasSubstr("is a ploop image, and this build of disktool does not support ploop images yet"));
+    EXPECT_THAT(refusal(ErrorCode::damaged, Reason::none, path("ct")), HasSubstr("ct/DiskDescriptor.xml"));
+    EXPECT_THAT(refusal(ErrorCode::damaged, Reason::none, path("ct/DiskDescriptor.xml")),
+                HasSubstr("ct/DiskDescriptor.xml"));
 }
 
 TEST_F(SessionTest, RawIsReadButNeverWritten) {

@@ -33,7 +33,7 @@ done
 head -c 100 good.qcow2 > short.qcow2; both 7 "short.qcow2" short.qcow2
 head -c 200000 good.qcow2 > cut.qcow2; refuses 7 "cut.qcow2" cut.qcow2
 head -c 1000000 /dev/urandom > noise; refuses 6 'unsupported format "raw". Only "qcow2" is supported.' noise
-mkdir ploop; echo '<Parallels_disk_image/>' > ploop/DiskDescriptor.xml; expect 6 "$TOOL" compact --hdd ploop; says "ploop"
+mkdir ploop; echo '<Parallels_disk_image/>' > ploop/DiskDescriptor.xml; expect 7 "$TOOL" compact --hdd ploop; says "DiskDescriptor.xml"
 ln -s nowhere dangling; expect 3 "$TOOL" compact --hdd dangling
 ln -s loop2 loop1; ln -s loop1 loop2; expect 3 "$TOOL" compact --hdd loop1
 

@@ -10,6 +10,7 @@
 #include "verb/compact.h"
 #include "verb/resize.h"
 
+#include <disktool/bytes.h>
 #include <disktool/error.h>
 #include <disktool/log.h>
 #include <disktool/size.h>
@@ -81,6 +82,7 @@ void snapshot(const fs::path& folder, const std::string& uuid) {
     run_plan_of(real_doors(), ploop::plan_snapshot(*disk, {Uuid::parse(uuid), {}}));
 }
 
+/// Equal for disks that read the same.
 std::vector<std::byte> content_of(const std::string& xml) {
     ploop::DiskOptions options;
     options.access = Access::read;
@@ -95,8 +97,24 @@ std::vector<std::byte> content_of(const std::string& xml) {
                 : ploop::Delta::open(std::move(file), Access::read, true));
     }
     ploop::ChainDevice chain(std::move(deltas), xml);
-    std::vector<std::byte> content(chain.size());
-    chain.read(0, content);
+    // The size, and the clusters that are not zero with their numbers: a disk may be large and nearly empty.
+    std::vector<std::byte> content;
+    const auto append = [&](std::uint64_t number) {
+        const auto bytes = std::as_bytes(std::span(&number, 1));
+        content.insert(content.end(), bytes.begin(), bytes.end());
+    };
+    append(chain.size());
+    std::vector<std::byte> data(cluster);
+    for (const Extent& extent : chain.extents({0, chain.size()})) {
+        for (std::uint64_t at = extent.range.offset; extent.kind == ExtentKind::data && at < extent.range.end();
+             at += cluster) {
+            chain.read(at, data);
+            if (!all_zero(data)) {
+                append(at);
+                content.insert(content.end(), data.begin(), data.end());
+            }
+        }
+    }
     return content;
 }
 
