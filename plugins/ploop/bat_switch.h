@@ -3,9 +3,9 @@
 //
 // The format's own way for changing its version, used for every change of the whole BAT: the new header and BAT
 // go to IMAGE.idx, synced; the flag "converting" in the image's header is the point from which the new ones
-// hold (whoever knows the format refuses the image meanwhile, or finishes the switch from IMAGE.idx); then they
-// are written into the image, synced, and IMAGE.idx is removed. Killed before the flag: the old state, and
-// IMAGE.idx is rubbish. After it: the new one.
+// hold (ploop of any kind refuses the image meanwhile, or finishes the switch from IMAGE.idx; QEMU looks only
+// at the in-use mark, which is set as well); then they are written into the image, synced, and IMAGE.idx is
+// removed. Killed before the flag: the old state, and IMAGE.idx is rubbish. After it: the new one.
 #pragma once
 
 #include "header.h"

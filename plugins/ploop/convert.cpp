@@ -70,6 +70,7 @@ class RewriteStep final : public Step {
             files.sync_directory(directory_of(part));
         }
         Descriptor changed = disk_.descriptor;
+        changed.modernise();
         changed.mode = mode_;
         for (ImageEntry& entry : changed.images) {
             entry.raw = mode_ == DiskMode::raw;
@@ -162,14 +163,14 @@ class PreallocateStep final : public Step {
         context.cancel().check();
         const std::unique_ptr<Delta> delta = disk_.open_delta(disk_.descriptor.top, Access::write);
         LayeredDevice present(*delta, nullptr);
-        Work work(
-            context.doors(), *delta, present, nullptr, delta->disk_size(), [](std::uint64_t) {}, [] {});
+        Work work(context.doors(), *delta, present, nullptr, delta->disk_size(), [](std::uint64_t) {}, {});
         WorkCommit request;
         request.size = delta->disk_size();
         request.reserve = true;
         work.commit(request);
         context.advance(missing_ * cluster_size_);
         Descriptor changed = disk_.descriptor;
+        changed.modernise();
         changed.mode = DiskMode::preallocated;
         disk_.say("Storing " + disk_.path());
         changed.store(context.doors().files, disk_.path());
@@ -192,6 +193,7 @@ class DescribeStep final : public Step {
     std::string needs_no_undo() const override { return "the descriptor is the old or the new one"; }
     void commit(StepContext& context) override {
         Descriptor changed = disk_.descriptor;
+        changed.modernise();
         changed.mode = mode_;
         disk_.say("Storing " + disk_.path());
         changed.store(context.doors().files, disk_.path());

@@ -274,6 +274,10 @@ void Delta::end() {
             next.extension_sector = 0;
             cut();
         }
+        // Also of an image that a killed writer left in use: what its extension says is not true any more.
+        if (extension_at_ == 0) {
+            next.extension_sector = 0;
+        }
         next.in_use = extension_at_ != 0 ? closed_mark_v21 : 0;
         next.flags = allocated_ == 0 ? next.flags | flag_empty : next.flags & ~flag_empty;
         write_header(next);

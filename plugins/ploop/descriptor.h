@@ -89,7 +89,7 @@ class Descriptor {
     /// `BASE.{random}`, base being the file of the first image.
     std::string new_file_name() const;
 
-    /// What every verb that stores does first, as the original: the top gets the fixed uuid. Changes nothing
+    /// What a verb that stores does first, as the original's grow: the top gets the fixed uuid. Changes nothing
     /// where it has it already.
     void modernise();
 

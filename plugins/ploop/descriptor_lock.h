@@ -23,8 +23,9 @@ class DescriptorLock {
     ~DescriptorLock();
 
     /// Newer versions of the original lock bytes of the base image instead. They are taken as well, shared,
-    /// after looking that nobody else has a lock on them. Waits and throws as above; an image that was locked
-    /// before is let go. These are bytes that QEMU looks at, too: it will not open the image meanwhile.
+    /// and given back when someone else turns out to have a lock on them. Waits and throws as above; an image
+    /// that was locked before is let go. These are bytes that QEMU looks at, too: it will not open the image
+    /// meanwhile.
     void lock_base_image(const std::string& path);
     void release_base_image();
 

@@ -71,7 +71,7 @@ void add_switch(Plan& plan, const std::shared_ptr<DiskChange>& change, const std
 /// the top holds.
 std::unique_ptr<Step> forget_usage_step(const PloopDisk& disk);
 
-/// Refuses what no verb on snapshots can work on: the old format, an encrypted disk.
+/// Refuses what no verb on snapshots can work on: the old format.
 void require_plain(const PloopDisk& disk);
 [[noreturn]] void refuse(const std::string& sentence, Reason reason = Reason::none); ///< exit 38
 [[noreturn]] void refuse_unknown(const PloopDisk& disk, const Uuid& uuid);           ///< exit 43

@@ -131,9 +131,11 @@ void close_images(const PloopDisk& disk, const std::optional<DiskJob>& job) {
         disk.say(fmt::format("{} was left in use by an interrupted run, and is closed now",
                              disk.file_of(entry.uuid)));
         if (entry.uuid != disk.descriptor.top) {
-            disk.say(fmt::format("Snapshot {} may hold newer data than it should: run the interrupted merge or "
-                                 "delete again. What lies above it is as it was",
-                                 entry.uuid.text()));
+            disk.say(fmt::format(
+                "Snapshot {}, and those above it that were to be merged with it, may hold newer data "
+                "than they should: run the interrupted merge or delete again. The disk itself is "
+                "as it was",
+                entry.uuid.text()));
         }
     }
 }

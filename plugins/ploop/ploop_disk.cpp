@@ -49,6 +49,7 @@ void store_size(PloopDisk& disk, std::uint64_t disk_sectors) {
         return;
     }
     Descriptor changed = disk.descriptor;
+    changed.modernise();
     changed.set_size(disk_sectors);
     changed.store(disk.doors().files, disk.path());
     disk.descriptor = changed;

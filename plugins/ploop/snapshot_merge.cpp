@@ -142,10 +142,10 @@ void MergeStep::undo(StepContext& context) {
             change_->leave_to_next_run();
             throw;
         }
-        context.warn(
-            fmt::format("Snapshot {} may hold newer data than it should: run the merge again. What lies "
-                        "above it is as it was",
-                        segment_.front().text()));
+        context.warn(fmt::format(
+            "Snapshot {}, and those above it that were to be merged with it, may hold newer data than "
+            "they should: run the merge again. The disk itself is as it was",
+            segment_.front().text()));
     }
     change_->roll_back();
 }

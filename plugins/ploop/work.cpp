@@ -27,7 +27,7 @@ Work::Work(Doors doors, Delta& top, BlockDevice& present, BlockDevice* below, st
     : doors_(doors), top_(top), present_(present), below_(below), size_(size),
       cluster_size_(top.cluster_size()), file_size_(top.file().status().size), settled_(std::move(settled)),
       done_(std::move(done)), unused_(top.hole_count() <= most_holes ? top.holes() : std::set<std::uint64_t>()),
-      end_(std::max(top.file_clusters(), divide_up(file_size_, cluster_size_))) {
+      end_(top.file_clusters()) {
     const std::uint64_t sectors = divide_up(size, sector_size);
     if (sectors > largest_disk(top.header().version, top.header().cluster_sectors)) {
         throw Error(ErrorCode::size_impossible,

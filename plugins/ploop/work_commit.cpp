@@ -41,7 +41,8 @@ void Work::reserve(const Header& header) {
         const std::uint64_t before = end_;
         if (reads_zero(cluster)) {
             const std::uint64_t where = new_place();
-            if (where / cluster_size_ >= before) {
+            // What a killed run wrote behind the last used cluster is still there.
+            if (where / cluster_size_ >= before && where >= file_size_) {
                 top_.file().allocate({where, cluster_size_}, false);
             } else {
                 top_.file().write(where, zeros);
@@ -105,7 +106,9 @@ void Work::commit(const WorkCommit& request) {
         throw;
     }
     over_ = true;
-    done_();
+    if (done_) {
+        done_();
+    }
 }
 
 } // namespace disktool::ploop
