@@ -3,6 +3,7 @@
 #include "check.h"
 
 #include "command.h"
+#include "running.h"
 #include "words.h"
 
 #include <fmt/format.h>
@@ -76,6 +77,9 @@ CheckWriter writer_of(Output& output) {
 }
 
 std::unique_ptr<File> open_image(const std::string& path, bool write) {
+    if (write) {
+        refuse_running(real_doors().files, path);
+    }
     return real_doors().files.open(path, {.write = write});
 }
 

@@ -20,7 +20,11 @@ int run_convert(Options& options, const std::vector<std::string>& words) {
     }
     const std::unique_ptr<PloopDisk> disk = open_disk(options, descriptor_operand(line), Access::write);
     Plan plan = mode ? plan_convert_mode(*disk, *mode) : plan_convert_version(*disk, *version);
-    return carry_out(options, plan);
+    const int code = carry_out(options, plan);
+    if (code == 0 && !options.dry_run) {
+        options.output->say("ploop image has been successfully converted");
+    }
+    return code;
 }
 
 } // namespace disktool::ploop::cli

@@ -7,6 +7,10 @@
 
 namespace disktool::ploop::cli {
 
+namespace {
+constexpr std::uint64_t largest_with_filesystem = (std::uint64_t{16} << 40) / 512; ///< sectors
+} // namespace
+
 int run_init(Options& options, const std::vector<std::string>& words) {
     InitRequest request;
     NewFilesystem filesystem;
@@ -56,6 +60,12 @@ int run_init(Options& options, const std::vector<std::string>& words) {
         throw UsageError("");
     }
     if (filesystem.type != "none") {
+        if (request.disk_sectors > largest_with_filesystem) {
+            throw ParameterError(fmt::format(
+                "{} sectors are too many for a file system: ext4 is made up to 16 TiB; with -t none "
+                "the disk may be larger",
+                request.disk_sectors));
+        }
         filesystem.cluster_sectors = request.cluster_sectors;
         request.fill = [filesystem](StepContext& context, BlockDevice& disk, const std::string& scratch) {
             make_filesystem(context, disk, scratch, filesystem);

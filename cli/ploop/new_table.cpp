@@ -17,6 +17,7 @@ namespace {
 
 constexpr const char* linux_type = "0FC63DAF-8483-4772-8E79-3D69D8477DE4";
 constexpr std::uint64_t sector = 512;
+constexpr std::uint64_t first_usable = 34; ///< behind the protective MBR, the header and 128 entries
 
 void check(int result, const char* what) {
     if (result < 0) {
@@ -47,6 +48,8 @@ Range make_table(const std::string& path, std::uint64_t disk_size, std::uint32_t
     fdisk_disable_dialogs(context.get(), 1);
     check(fdisk_save_user_grain(context.get(), sector), "its grain");
     check(fdisk_assign_device(context.get(), path.c_str(), 0), "opening the file");
+    // Else it keeps the first MiB free, and a small cluster lies before its end.
+    fdisk_set_first_lba(context.get(), first_usable);
     check(fdisk_create_disklabel(context.get(), "gpt"), "a new GPT");
     const std::unique_ptr<fdisk_partition, Unreference> partition(fdisk_new_partition());
     const std::unique_ptr<fdisk_parttype, Unreference> type(

@@ -79,7 +79,14 @@ std::vector<std::string> contents_for_appliance(const DiskSurvey& survey, Engine
 }
 
 /// From the end of the disk: what lies last is the last to be used again.
-ExtentSet chosen(const ExtentSet& discardable, const CompactOptions& options) {
+ExtentSet chosen(BlockDevice& disk, const ExtentSet& discardable, const CompactOptions& options) {
+    const auto stored = [&](const Range& range) {
+        std::uint64_t bytes = 0;
+        for (const Extent& extent : disk.extents(range)) {
+            bytes += extent.kind == ExtentKind::data ? extent.range.length : 0;
+        }
+        return bytes;
+    };
     std::vector<Range> taken;
     std::uint64_t bytes = 0;
     std::vector<Range> all(discardable.begin(), discardable.end());
@@ -89,7 +96,7 @@ ExtentSet chosen(const ExtentSet& discardable, const CompactOptions& options) {
         }
         if (range->length >= options.smallest) {
             taken.push_back(*range);
-            bytes += range->length;
+            bytes += options.enough != 0 ? stored(*range) : 0;
         }
     }
     ExtentSet result;
@@ -122,8 +129,8 @@ CompactPlan plan_compact(VerbContext& context, const CompactOptions& options) {
         result.plan.note(std::move(note));
     }
     const bool all = options.smallest == 0 && options.enough == 0;
-    result.estimate =
-        image.plan_compact(result.plan, all ? discardable.bytes : chosen(discardable.bytes, options));
+    result.estimate = image.plan_compact(result.plan, all ? discardable.bytes
+                                                          : chosen(image.device(), discardable.bytes, options));
     if (result.estimate->shared > 0) {
         result.plan.note(fmt::format("{} of free space is kept, since internal snapshots share it",
                                      size_text(result.estimate->shared)));

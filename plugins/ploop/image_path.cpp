@@ -69,11 +69,13 @@ std::string resolve(FileDoor& files, const std::string& descriptor_path, const I
         return files.status(folder) && holds(files.real_path(folder));
     };
     if (!holds(own_folder) && !std::any_of(allowed.begin(), allowed.end(), allows)) {
-        throw Error(ErrorCode::unsupported,
-                    fmt::format("{}, which is {}, outside the descriptor's own folder. If you trust the "
-                                "descriptor, allow the folder: --allow-backing {}",
-                                claim, printable(real), printable(directory_of(real))),
-                    Reason::backing_outside_gate);
+        throw Error(
+            ErrorCode::unsupported,
+            fmt::format(
+                "{0}, which is {1}, outside the descriptor's own folder. If you trust the "
+                "descriptor, allow the folder: --allow-backing {2} of prl_disk_tool, --allow {2} of ploop",
+                claim, printable(real), printable(directory_of(real))),
+            Reason::backing_outside_gate);
     }
     const std::optional<FileStatus> status = files.status(real);
     if (status && status->type != FileType::regular) {
