@@ -178,8 +178,16 @@ TEST(State, AnInterruptedBalanceForbidsResizing) {
             dt::write_file(mounted / fmt::format("f{}", i), std::string(6000, 'x'));
         dt::run_tool({"fallocate", "-l", "900M", mounted / "large"});
         dt::run_tool({"sync", "-f", mounted.point()});
-        dt::run_tool({"btrfs", "balance", "start", "--background", "--full-balance", mounted.point()});
-        ASSERT_EQ(dt::exit_status_of({"btrfs", "balance", "pause", mounted.point()}), 0);
+        // It may not have begun yet when it is to pause, or may have ended already.
+        bool paused = false;
+        for (int attempt = 0; attempt < 400 && !paused; ++attempt) {
+            if (attempt % 20 == 0) {
+                dt::exit_status_of(
+                    {"btrfs", "balance", "start", "--background", "--full-balance", mounted.point()});
+            }
+            paused = dt::exit_status_of({"btrfs", "balance", "pause", mounted.point()}) == 0;
+        }
+        ASSERT_TRUE(paused);
     }
     Opened opened(made.path());
     EXPECT_TRUE(opened->state().clean());
