@@ -4,6 +4,7 @@
 #include "engine/qemu_error.h"
 
 #include <disktool/error.h>
+#include <disktool/extent_list.h>
 #include <disktool/size.h>
 
 #include <fmt/format.h>
@@ -53,15 +54,6 @@ int take_status(void* status, const char*, std::uint64_t, std::uint32_t* entries
         *error = ENOMEM;
         return -1;
     }
-}
-
-void append(std::vector<Extent>& extents, Range range, ExtentKind kind) {
-    if (range.empty())
-        return;
-    if (!extents.empty() && extents.back().kind == kind)
-        extents.back().range.length += range.length;
-    else
-        extents.push_back({range, kind});
 }
 
 /// What the server wrote, or how it ended if it wrote nothing.
@@ -153,7 +145,7 @@ class QemuNbd : public NbdDevice {
             const std::uint64_t before = range.length;
             for (std::size_t i = 0; i + 1 < status.size(); i += 2) {
                 const std::uint64_t part = std::min<std::uint64_t>(status[i], range.length); // may say more
-                append(result, {range.offset, part}, kind_of(status[i + 1]));
+                append_extent(result, {range.offset, part}, kind_of(status[i + 1]));
                 range = {range.offset + part, range.length - part};
             }
             if (range.length == before)

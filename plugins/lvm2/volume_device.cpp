@@ -2,6 +2,7 @@
 #include "volume_device.h"
 
 #include <disktool/error.h>
+#include <disktool/extent_list.h>
 
 #include <fmt/format.h>
 
@@ -77,10 +78,7 @@ std::vector<Extent> VolumeDevice::extents(Range range) {
     each(range, [&](std::uint64_t done, Range place) {
         for (const Extent& extent : parent_.extents(place)) {
             const Range moved{range.offset + done + (extent.range.offset - place.offset), extent.range.length};
-            if (!result.empty() && result.back().kind == extent.kind)
-                result.back().range.length += moved.length;
-            else
-                result.push_back({moved, extent.kind});
+            append_extent(result, moved, extent.kind);
         }
     });
     return result;

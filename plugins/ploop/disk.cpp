@@ -2,6 +2,7 @@
 #include "disk.h"
 
 #include <disktool/error.h>
+#include <disktool/extent_list.h>
 #include <disktool/size.h>
 
 #include <fmt/format.h>
@@ -10,21 +11,6 @@
 #include <stdexcept>
 
 namespace disktool::ploop {
-
-namespace {
-
-void append(std::vector<Extent>& extents, Range range, ExtentKind kind) {
-    if (range.empty()) {
-        return;
-    }
-    if (!extents.empty() && extents.back().kind == kind) {
-        extents.back().range.length += range.length;
-    } else {
-        extents.push_back({range, kind});
-    }
-}
-
-} // namespace
 
 ChainDevice::ChainDevice(std::vector<std::unique_ptr<Delta>> deltas, std::string name)
     : deltas_(std::move(deltas)), name_(std::move(name)) {
@@ -119,24 +105,24 @@ std::vector<Extent> ChainDevice::extents(Range range) {
 
 void ChainDevice::append_extents(std::vector<Extent>& result, Range range, const Piece& piece) const {
     if (!piece.offset) {
-        append(result, range, ExtentKind::unallocated);
+        append_extent(result, range, ExtentKind::unallocated);
         return;
     }
     const Delta& delta = *deltas_[piece.level];
     if (!delta.raw()) {
-        append(result, range, ExtentKind::data);
+        append_extent(result, range, ExtentKind::data);
         return;
     }
     // A raw file says by its holes what it does not hold; offsets in it are those of the disk.
     for (std::uint64_t offset = range.offset; offset < range.end();) {
         const std::uint64_t data = std::min(range.end(), delta.file().next_data(offset).value_or(range.end()));
-        append(result, {offset, data - offset}, ExtentKind::unallocated);
+        append_extent(result, {offset, data - offset}, ExtentKind::unallocated);
         std::uint64_t hole = range.end();
         if (data < range.end()) {
             hole = std::min(hole, delta.file().next_hole(data).value_or(hole));
             hole = std::max(hole, data + 1); // someone else changes the file
         }
-        append(result, {data, hole - data}, ExtentKind::data);
+        append_extent(result, {data, hole - data}, ExtentKind::data);
         offset = hole;
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "layered_device.h"
 
+#include <disktool/extent_list.h>
 #include <disktool/size.h>
 
 #include <algorithm>
@@ -37,29 +38,19 @@ void LayeredDevice::read(std::uint64_t offset, std::span<std::byte> buffer) {
 std::vector<Extent> LayeredDevice::extents(Range range) {
     check_range(range.offset, range.length);
     std::vector<Extent> result;
-    const auto append = [&](Range part, ExtentKind kind) {
-        if (part.empty()) {
-            return;
-        }
-        if (!result.empty() && result.back().kind == kind && result.back().range.end() == part.offset) {
-            result.back().range.length += part.length;
-        } else {
-            result.push_back({part, kind});
-        }
-    };
     for (std::uint64_t offset = range.offset; offset < range.end();) {
         const Range run = run_at(offset, range.end());
         if (delta_.place(offset / delta_.cluster_size())) {
-            append(run, ExtentKind::data);
+            append_extent(result, run, ExtentKind::data);
         } else {
             const std::uint64_t below_end =
                 below_ != nullptr ? std::clamp(below_->size(), run.offset, run.end()) : run.offset;
             if (run.offset < below_end) {
                 for (const Extent& extent : below_->extents({run.offset, below_end - run.offset})) {
-                    append(extent.range, extent.kind);
+                    append_extent(result, extent.range, extent.kind);
                 }
             }
-            append({below_end, run.end() - below_end}, ExtentKind::unallocated);
+            append_extent(result, {below_end, run.end() - below_end}, ExtentKind::unallocated);
         }
         offset = run.end();
     }

@@ -5,6 +5,7 @@
 
 #include <disktool/bytes.h>
 #include <disktool/error.h>
+#include <disktool/extent_list.h>
 #include <disktool/log.h>
 #include <disktool/size.h>
 
@@ -125,21 +126,12 @@ void Work::read(std::uint64_t offset, std::span<std::byte> buffer) {
 std::vector<Extent> Work::extents(Range range) {
     const std::scoped_lock lock(mutex_);
     std::vector<Extent> result;
-    const auto append = [&](Range part, ExtentKind kind) {
-        if (part.empty()) {
-            return;
-        }
-        if (!result.empty() && result.back().kind == kind && result.back().range.end() == part.offset) {
-            result.back().range.length += part.length;
-        } else {
-            result.push_back({part, kind});
-        }
-    };
     for (std::uint64_t offset = range.offset; offset < range.end();) {
         const auto found = changed_.lower_bound(offset / cluster_size_);
         if (found != changed_.end() && found->first == offset / cluster_size_) {
             const std::uint64_t end = std::min(range.end(), cluster_end(found->first));
-            append({offset, end - offset}, found->second == cleared ? ExtentKind::zero : ExtentKind::data);
+            append_extent(result, {offset, end - offset},
+                          found->second == cleared ? ExtentKind::zero : ExtentKind::data);
             offset = end;
             continue;
         }
@@ -148,10 +140,10 @@ std::vector<Extent> Work::extents(Range range) {
         const std::uint64_t old_end = std::max(offset, std::min(end, present_.size()));
         if (offset < old_end) {
             for (const Extent& extent : present_.extents({offset, old_end - offset})) {
-                append(extent.range, extent.kind);
+                append_extent(result, extent.range, extent.kind);
             }
         }
-        append({old_end, end - old_end}, ExtentKind::unallocated);
+        append_extent(result, {old_end, end - old_end}, ExtentKind::unallocated);
         offset = end;
     }
     return result;

@@ -4,6 +4,8 @@
 #include "damage.h"
 #include "decompress.h"
 
+#include <disktool/extent_list.h>
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -12,17 +14,6 @@
 namespace disktool::qcow2 {
 
 namespace {
-
-void append(std::vector<Extent>& extents, Range range, ExtentKind kind) {
-    if (range.empty()) {
-        return;
-    }
-    if (!extents.empty() && extents.back().kind == kind && extents.back().range.end() == range.offset) {
-        extents.back().range.length += range.length;
-    } else {
-        extents.push_back({range, kind});
-    }
-}
 
 void fill_zero(std::span<std::byte> buffer) {
     std::fill(buffer.begin(), buffer.end(), std::byte{0});
@@ -68,7 +59,7 @@ std::vector<Extent> Device::extents(Range range) {
         if (run.source == Source::backing) {
             append_backing(result, part);
         } else {
-            append(result, part, run.source == Source::zero ? ExtentKind::zero : ExtentKind::data);
+            append_extent(result, part, run.source == Source::zero ? ExtentKind::zero : ExtentKind::data);
         }
         offset += run.length;
     }
@@ -208,11 +199,11 @@ void Device::append_backing(std::vector<Extent>& result, Range range) {
     if (backing_ != nullptr && range.offset < backing_->size()) {
         const Range within{range.offset, std::min(range.length, backing_->size() - range.offset)};
         for (const Extent& extent : backing_->extents(within)) {
-            append(result, extent.range, extent.kind);
+            append_extent(result, extent.range, extent.kind);
         }
         range = {within.end(), range.length - within.length};
     }
-    append(result, range, ExtentKind::unallocated);
+    append_extent(result, range, ExtentKind::unallocated);
 }
 
 } // namespace disktool::qcow2

@@ -2,6 +2,7 @@
 #include "new_disk.h"
 
 #include <disktool/bytes.h>
+#include <disktool/extent_list.h>
 #include <disktool/size.h>
 
 #include <algorithm>
@@ -71,16 +72,6 @@ void NewDisk::read(std::uint64_t offset, std::span<std::byte> buffer) {
 
 std::vector<Extent> NewDisk::extents(Range range) {
     std::vector<Extent> result;
-    const auto append = [&](Range part, ExtentKind kind) {
-        if (part.empty()) {
-            return;
-        }
-        if (!result.empty() && result.back().kind == kind && result.back().range.end() == part.offset) {
-            result.back().range.length += part.length;
-        } else {
-            result.push_back({part, kind});
-        }
-    };
     for (std::uint64_t offset = range.offset; offset < range.end();) {
         const std::uint64_t cluster = offset / cluster_size_;
         const std::uint64_t limit = divide_up(range.end(), cluster_size_) - cluster;
@@ -88,15 +79,16 @@ std::vector<Extent> NewDisk::extents(Range range) {
             std::min(range.end(), (cluster + overlay_.run(cluster, limit, cluster_size_)) * cluster_size_);
         const std::uint64_t word = overlay_.get(cluster);
         if (word != Overlay::unchanged) {
-            append({offset, end - offset}, word == Overlay::cleared ? ExtentKind::zero : ExtentKind::data);
+            append_extent(result, {offset, end - offset},
+                          word == Overlay::cleared ? ExtentKind::zero : ExtentKind::data);
         } else {
             const std::uint64_t old_end = std::max(offset, std::min(end, old_size_));
             if (offset < old_end) {
                 for (const Extent& extent : image_.device().extents({offset, old_end - offset})) {
-                    append(extent.range, extent.kind);
+                    append_extent(result, extent.range, extent.kind);
                 }
             }
-            append({old_end, end - old_end}, ExtentKind::unallocated);
+            append_extent(result, {old_end, end - old_end}, ExtentKind::unallocated);
         }
         offset = end;
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "raw_device.h"
 
+#include <disktool/extent_list.h>
 #include <disktool/size.h>
 
 #include <algorithm>
@@ -26,11 +27,7 @@ std::vector<Extent> RawDevice::extents(Range range) {
         if (end <= position) {
             return;
         }
-        if (!extents.empty() && extents.back().kind == kind) {
-            extents.back().range.length += end - position;
-        } else {
-            extents.push_back({{position, end - position}, kind});
-        }
+        append_extent(extents, {position, end - position}, kind);
         position = end;
     };
     const std::uint64_t stored_end = std::min(file_size_, range.end());
