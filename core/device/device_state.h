@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Which devices run: a folder with one JSON file for each.
+#pragma once
+
+#include <disktool/api.h>
+#include <disktool/file.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace disktool {
+
+/// An image file of a running device, known by more than its name.
+struct DeviceImage {
+    std::string path; ///< absolute
+    std::uint64_t device = 0, inode = 0;
+};
+
+struct DevicePartition {
+    int number = 0;
+    std::string node;                    ///< "/dev/ploop0p1"
+    std::uint64_t offset = 0, length = 0; ///< bytes of the disk
+};
+
+/// What /run/ploop/ploopN.json says. Which mount points there are is not written: the kernel knows.
+struct DeviceState {
+    int minor = 0;
+    std::string node;      ///< "/dev/ploop0"
+    std::string loop;      ///< "/dev/loop3", the kernel's device that `node` is
+    std::string backend;   ///< "fuse": served by `pid`; "loop": the loop device lies straight on the file
+    int pid = 0;           ///< of the device's process
+    std::string format;    ///< "ploop", "qcow2"
+    std::string disk;      ///< the descriptor, or the image where there is none; absolute
+    std::string descriptor; ///< empty: mounted by its images
+    std::vector<DeviceImage> images; ///< base first
+    std::string snapshot;  ///< the uuid of the top of these images, with braces; empty: not known
+    std::string component; ///< `mount -c`: so that one image can be mounted several times
+    bool read_only = false;
+    std::vector<DevicePartition> partitions;
+    bool alive = false; ///< not written: its process holds the lock on ploopN.lock
+
+    std::string name() const { return "ploop" + std::to_string(minor); }
+};
+
+/// /run/ploop, or $DISKTOOL_RUN for tests. Root's own, mode 0700; made when it is missing.
+DISKTOOL_API std::string device_folder();
+/// ploopN.json, ploopN.lock, ploopN.sock.
+DISKTOOL_API std::string device_file(int minor, const std::string& suffix);
+
+/// All of them, by minor, the dead ones, too. A file that cannot be understood is passed over with a warning to
+/// the log. Never waits.
+DISKTOOL_API std::vector<DeviceState> device_states();
+DISKTOOL_API std::optional<DeviceState> device_state(int minor);
+/// "/dev/ploop0", "ploop0", "/dev/ploop0p1", and any node of the same device number ("/dev/loop3").
+DISKTOOL_API std::optional<DeviceState> device_of_node(const std::string& node);
+/// Those that have the file among their images: the one that writes it first.
+DISKTOOL_API std::vector<DeviceState> devices_of_image(const FileStatus& image);
+
+/// The number of a device, taken without races: an exclusive flock on ploopN.lock, held as long as this lives,
+/// or the process. A number that the kernel's own driver uses (/sys/block/ploopN), or whose node someone else
+/// has made, is not free.
+class DISKTOOL_API DeviceNumber {
+  public:
+    /// `wanted`: that one or Error(locked) naming who has it; none: the lowest that is free. A number whose
+    /// process is dead is cleaned up (remove_dead_device) and taken. Throws SystemError.
+    static std::unique_ptr<DeviceNumber> take(std::optional<int> wanted);
+    ~DeviceNumber();
+    int minor() const { return minor_; }
+    int descriptor() const { return lock_->descriptor(); } ///< the lock follows it into a child
+    /// Written atomically: ploopN.json.new, renamed.
+    void store(const DeviceState& state);
+    /// State, socket and nodes go; the lock file stays.
+    void forget();
+
+  private:
+    DeviceNumber(int minor, std::unique_ptr<File> lock);
+    int minor_;
+    std::unique_ptr<File> lock_;
+};
+
+/// Of a device whose process is dead: its mounts are not touched, and where there are any, or someone has the
+/// loop device open, false is returned and nothing is done. Else the loop device is detached, and nodes, socket
+/// and state go.
+DISKTOOL_API bool remove_dead_device(const DeviceState& state);
+
+} // namespace disktool
