@@ -54,8 +54,10 @@ class DISKTOOL_API ControlClient {
     struct Listener {
         std::function<void(const std::string&)> say = [](const std::string&) {};
         std::function<void(const std::string&)> warn = [](const std::string&) {};
-        std::function<void(std::uint64_t done, std::uint64_t total)> progress = [](std::uint64_t, std::uint64_t) {};
-        CancelToken* cancel = nullptr; ///< when cancelled: Error(interrupted); the server goes on, or stops, as its request says
+        std::function<void(std::uint64_t done, std::uint64_t total)> progress = [](std::uint64_t,
+                                                                                   std::uint64_t) {};
+        CancelToken* cancel =
+            nullptr; ///< when cancelled: Error(interrupted); the server goes on, or stops, as its request says
     };
     /// The last answer. Throws ControlError for an error; Error(failure) where the server died meanwhile.
     ControlMessage ask(const std::string& request, ControlMessage arguments, const Listener& listener);

@@ -21,23 +21,23 @@ struct DeviceImage {
 
 struct DevicePartition {
     int number = 0;
-    std::string node;                    ///< "/dev/ploop0p1"
+    std::string node;                     ///< "/dev/ploop0p1"
     std::uint64_t offset = 0, length = 0; ///< bytes of the disk
 };
 
 /// What /run/ploop/ploopN.json says. Which mount points there are is not written: the kernel knows.
 struct DeviceState {
     int minor = 0;
-    std::string node;      ///< "/dev/ploop0"
-    std::string loop;      ///< "/dev/loop3", the kernel's device that `node` is
-    std::string backend;   ///< "fuse": served by `pid`; "loop": the loop device lies straight on the file
-    int pid = 0;           ///< of the device's process
-    std::string format;    ///< "ploop", "qcow2"
-    std::string disk;      ///< the descriptor, or the image where there is none; absolute
+    std::string node;       ///< "/dev/ploop0"
+    std::string loop;       ///< "/dev/loop3", the kernel's device that `node` is
+    std::string backend;    ///< "fuse": served by `pid`; "loop": the loop device lies straight on the file
+    int pid = 0;            ///< of the device's process
+    std::string format;     ///< "ploop", "qcow2"
+    std::string disk;       ///< the descriptor, or the image where there is none; absolute
     std::string descriptor; ///< empty: mounted by its images
     std::vector<DeviceImage> images; ///< base first
-    std::string snapshot;  ///< the uuid of the top of these images, with braces; empty: not known
-    std::string component; ///< `mount -c`: so that one image can be mounted several times
+    std::string snapshot;            ///< the uuid of the top of these images, with braces; empty: not known
+    std::string component;           ///< `mount -c`: so that one image can be mounted several times
     bool read_only = false;
     std::vector<DevicePartition> partitions;
     bool alive = false; ///< not written: its process holds the lock on ploopN.lock

@@ -19,7 +19,8 @@ namespace disktool {
 
 struct FuseDiskOptions {
     unsigned threads = 4;
-    /// Discards of whole, aligned units of so many bytes read as zeros afterwards; 0: they are written as zeros.
+    /// Discards of whole, aligned units of so many bytes read as zeros afterwards; 0: they are written as
+    /// zeros.
     std::uint64_t discard_unit = 0;
     std::string shown_name = "disk"; ///< of the file
 };

@@ -15,19 +15,21 @@ namespace disktool {
 
 struct KernelPartition {
     int number = 0;
-    Range range;                 ///< bytes of the disk
+    Range range;                     ///< bytes of the disk
     std::uint64_t device_number = 0; ///< dev_t
 };
 
 /// What the kernel has: from /sys/dev/block. `disk`: a descriptor of the whole device.
 DISKTOOL_API std::vector<KernelPartition> kernel_partitions(int disk);
-/// Makes what the kernel has equal to `wanted`: those that are there stay (or get a new length), missing ones are
-/// added, others removed. A partition that is in use and would have to move is Error(locked).
-DISKTOOL_API std::vector<KernelPartition> set_kernel_partitions(int disk, const std::vector<KernelPartition>& wanted);
+/// Makes what the kernel has equal to `wanted`: those that are there stay (or get a new length), missing ones
+/// are added, others removed. A partition that is in use and would have to move is Error(locked).
+DISKTOOL_API std::vector<KernelPartition> set_kernel_partitions(int disk,
+                                                                const std::vector<KernelPartition>& wanted);
 /// New length of one that may be mounted.
 DISKTOOL_API void resize_kernel_partition(int disk, int number, Range range);
 /// Makes /dev/NAME a node of that device (mode 0600, replaced when it is a node of ours for another), or, where
 /// nodes may not be made, a symbolic link to `link_to`.
-DISKTOOL_API void make_device_node(const std::string& path, std::uint64_t device_number, const std::string& link_to);
+DISKTOOL_API void make_device_node(const std::string& path, std::uint64_t device_number,
+                                   const std::string& link_to);
 
 } // namespace disktool

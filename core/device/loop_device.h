@@ -13,8 +13,8 @@
 namespace disktool {
 
 struct LoopOptions {
-    std::string shown_name;          ///< of the backing file, in the kernel's own listings (63 bytes)
-    Range part{0, 0};                ///< of the file; length 0: up to its end
+    std::string shown_name; ///< of the backing file, in the kernel's own listings (63 bytes)
+    Range part{0, 0};       ///< of the file; length 0: up to its end
     bool read_only = false;
     bool direct_io = true;           ///< required: where it is not possible, Error(unsupported)
     std::uint32_t sector_size = 512; ///< logical
@@ -24,8 +24,8 @@ struct LoopOptions {
 class DISKTOOL_API LoopDevice {
   public:
     /// Takes a free one (made by /dev/loop-control, claimed by LOOP_CONFIGURE; tried again when another program
-    /// was faster). `file`: a descriptor that is open as the device is to be. Throws Error(program_missing) where
-    /// the host has no loop devices or none is left, with the way out; SystemError.
+    /// was faster). `file`: a descriptor that is open as the device is to be. Throws Error(program_missing)
+    /// where the host has no loop devices or none is left, with the way out; SystemError.
     static std::unique_ptr<LoopDevice> attach(int file, const LoopOptions& options);
     /// One that is attached already, by its node. None: nothing is attached to it.
     static std::optional<LoopDevice> find(const std::string& node);

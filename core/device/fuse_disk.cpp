@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The mount that is attached nowhere, and the threads that serve it.
+//
+// libfuse speaks the protocol; the threads are our own, since each hands libfuse a buffer in which the data of
+// a write comes to lie on a page boundary, where direct I/O can take it without a copy.
+#include "device/fuse_disk.h"
+
+#include "block/host_descriptor.h"
+#include "device/fuse_disk_requests.h"
+
+#include <disktool/log.h>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <fuse_log.h>
+#include <linux/fuse.h>
+#include <linux/mount.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+namespace disktool {
+
+namespace {
+
+constexpr std::size_t page = 4096;
+/// What stands before the data of a write in its request (struct fuse_in_header, struct fuse_write_in).
+constexpr std::size_t head_of_write = sizeof(fuse_in_header) + sizeof(fuse_write_in);
+/// More than libfuse reads at a time: 256 pages and its room for a header.
+constexpr std::size_t largest_request = (256 + 2) * page;
+
+[[noreturn]] void no_fuse(const std::string& what, int error_number) {
+    throw Error(
+        ErrorCode::program_missing,
+        fmt::format("A device for the disk needs FUSE, and {} ({}): load the kernel module with \"modprobe "
+                    "fuse\" and run as root; in a container, let it have /dev/fuse and CAP_SYS_ADMIN",
+                    what, std::generic_category().message(error_number)),
+        Reason::program_missing);
+}
+
+void set_string(int context, const char* key, const std::string& value) {
+    if (syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, key, value.c_str(), 0) != 0) {
+        no_fuse(fmt::format("the kernel does not take {}={} for it", key, value), errno);
+    }
+}
+
+void set_flag(int context, const char* key) {
+    if (syscall(SYS_fsconfig, context, FSCONFIG_SET_FLAG, key, nullptr, 0) != 0) {
+        no_fuse(fmt::format("the kernel does not take {} for it", key), errno);
+    }
+}
+
+/// A mount of the file system that `connection` (an open /dev/fuse) serves. It is there as long as its
+/// descriptor or a file in it is open.
+Descriptor detached_mount(int connection) {
+    const Descriptor context(static_cast<int>(syscall(SYS_fsopen, "fuse", FSOPEN_CLOEXEC)));
+    if (context.get() < 0) {
+        no_fuse("the kernel knows no such file system", errno);
+    }
+    set_string(context.get(), "source", "disktool");
+    set_string(context.get(), "subtype", "disktool");
+    set_string(context.get(), "fd", std::to_string(connection));
+    set_string(context.get(), "rootmode", "40000");
+    set_string(context.get(), "user_id", std::to_string(geteuid()));
+    set_string(context.get(), "group_id", std::to_string(getegid()));
+    set_flag(context.get(), "allow_other"); // the kernel's own threads ask as root
+    set_flag(context.get(), "default_permissions");
+    if (syscall(SYS_fsconfig, context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) {
+        no_fuse("it cannot be set up", errno);
+    }
+    Descriptor mount(static_cast<int>(syscall(SYS_fsmount, context.get(), FSMOUNT_CLOEXEC,
+                                              MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)));
+    if (mount.get() < 0) {
+        no_fuse("it cannot be mounted", errno);
+    }
+    return mount;
+}
+
+struct FreeMemory {
+    void operator()(void* memory) const { std::free(memory); }
+};
+
+/// Ends the wait for the next request, and does nothing else.
+constexpr int wake_signal = SIGUSR2;
+void wake(int) {}
+
+class ServedDisk final : public FuseDisk {
+  public:
+    ServedDisk(BlockDevice& device, const FuseDiskOptions& options) : content_(device, options) {
+        make_session();
+        struct sigaction action {};
+        action.sa_handler = wake; // without SA_RESTART
+        sigaction(wake_signal, &action, nullptr);
+        for (unsigned i = 0; i < std::max(1U, options.threads); ++i) {
+            threads_.emplace_back([this] { serve_requests(); });
+        }
+        try {
+            own_file_ =
+                Descriptor(openat(mount_.get(), content_.options.shown_name.c_str(), O_RDONLY | O_CLOEXEC));
+            if (own_file_.get() < 0) {
+                no_fuse("its file cannot be opened", errno);
+            }
+        } catch (...) {
+            end();
+            throw;
+        }
+    }
+
+    ~ServedDisk() override { end(); }
+
+    int open_file(bool writable) override {
+        const int flags = (writable ? O_RDWR : O_RDONLY) | O_DIRECT | O_CLOEXEC;
+        const int file = openat(mount_.get(), content_.options.shown_name.c_str(), flags);
+        if (file < 0) {
+            throw SystemError("Cannot open the file that stands for", content_.device.name(), errno);
+        }
+        return file;
+    }
+
+    void follow_size() override {
+        // The answer to this has the new size, which the kernel then believes of the file.
+        const Descriptor file(open_file(true));
+        if (ftruncate(file.get(), static_cast<off_t>(content_.device.size())) != 0) {
+            throw SystemError("Cannot tell the kernel the new size of", content_.device.name(), errno);
+        }
+    }
+
+    Counters counters() const override { return content_.counters.now(); }
+    std::optional<Error> first_error() const override { return content_.first_error(); }
+
+  private:
+    void make_session() {
+        Descriptor connection(open("/dev/fuse", O_RDWR | O_CLOEXEC));
+        if (connection.get() < 0) {
+            no_fuse("/dev/fuse cannot be opened", errno);
+        }
+        mount_ = detached_mount(connection.get());
+        std::string name = "disktool";
+        std::array<char*, 2> words{name.data(), nullptr};
+        fuse_args arguments = FUSE_ARGS_INIT(1, words.data());
+        session_ = fuse_session_new(&arguments, &fuse_disk_operations(), sizeof(fuse_lowlevel_ops), &content_);
+        fuse_opt_free_args(&arguments);
+        // From here on the session has the descriptor, and closes it.
+        const std::string place = fmt::format("/dev/fd/{}", connection.get());
+        if (session_ == nullptr || fuse_session_mount(session_, place.c_str()) != 0) {
+            no_fuse("libfuse does not take the mount", EINVAL);
+        }
+        (void)connection.release();
+    }
+
+    void serve_requests() {
+        sigset_t all;
+        sigfillset(&all);
+        sigdelset(&all, wake_signal);
+        pthread_sigmask(SIG_SETMASK, &all, nullptr);
+        const std::unique_ptr<void, FreeMemory> memory(std::aligned_alloc(page, largest_request + page));
+        if (!memory) {
+            return;
+        }
+        fuse_buf request{};
+        for (;;) {
+            request.mem = static_cast<std::byte*>(memory.get()) + page - head_of_write;
+            request.flags = static_cast<fuse_buf_flags>(0);
+            const int length = fuse_session_receive_buf(session_, &request);
+            if (length == -EINTR && !ending_) {
+                continue;
+            }
+            if (length <= 0 || fuse_session_exited(session_) != 0) {
+                break; // unmounted
+            }
+            fuse_session_process_buf(session_, &request);
+        }
+        ++ended_;
+    }
+
+    void end() {
+        own_file_ = {};
+        mount_ = {};
+        ending_ = true;
+        // With the last file closed they end by themselves; a signal may come before the wait that it is to
+        // end.
+        while (ended_ < threads_.size()) {
+            for (std::thread& thread : threads_) {
+                pthread_kill(thread.native_handle(), wake_signal);
+            }
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        }
+        for (std::thread& thread : threads_) {
+            thread.join();
+        }
+        threads_.clear();
+        if (session_ != nullptr) {
+            fuse_session_destroy(session_);
+            session_ = nullptr;
+        }
+    }
+
+    FuseDiskContent content_;
+    Descriptor mount_;
+    Descriptor own_file_; ///< keeps the inode, and with it the size that the kernel knows
+    fuse_session* session_ = nullptr;
+    std::vector<std::thread> threads_;
+    std::atomic<bool> ending_ = false;
+    std::atomic<std::size_t> ended_ = 0;
+};
+
+} // namespace
+
+FuseDisk::~FuseDisk() = default;
+
+std::unique_ptr<FuseDisk> FuseDisk::serve(BlockDevice& device, const FuseDiskOptions& options) {
+    return std::make_unique<ServedDisk>(device, options);
+}
+
+} // namespace disktool

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Answers to the kernel's requests on the file of a FuseDisk.
+#pragma once
+
+#include "device/fuse_disk.h"
+
+#define FUSE_USE_VERSION 312
+#include <fuse_lowlevel.h>
+
+#include <atomic>
+#include <ctime>
+#include <mutex>
+
+namespace disktool {
+
+/// Threads: any.
+struct FuseDiskCounters {
+    std::atomic<std::uint64_t> reads{0}, read_bytes{0}, writes{0}, written_bytes{0}, flushes{0}, discards{0},
+        discarded_bytes{0}, errors{0};
+    FuseDisk::Counters now() const;
+};
+
+/// What the requests of one session refer to: its user data.
+class FuseDiskContent {
+  public:
+    FuseDiskContent(BlockDevice& served, const FuseDiskOptions& disk_options);
+
+    BlockDevice& device;
+    const FuseDiskOptions options;
+    const timespec made;
+    FuseDiskCounters counters;
+
+    /// Runs it and answers with 0 or the errno value for what it throws: EIO and ENOSPC are all that a disk
+    /// says.
+    template <typename Action>
+    int guarded(Action action) noexcept {
+        try {
+            action();
+            return 0;
+        } catch (const std::exception& error) {
+            return keep(error);
+        }
+    }
+    std::optional<Error> first_error() const;
+
+  private:
+    int keep(const std::exception& error) noexcept;
+    mutable std::mutex mutex_;
+    std::optional<Error> first_error_;
+};
+
+/// For fuse_session_new, with a FuseDiskContent as user data.
+const fuse_lowlevel_ops& fuse_disk_operations();
+
+} // namespace disktool
