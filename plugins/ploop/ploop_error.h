@@ -25,6 +25,7 @@ enum class Exit : int {
     still_changing = 14,
     converting = 17,
     mount = 21,
+    unmount = 22,
     bad_descriptor = 23,
     make_filesystem = 24,
     resize_filesystem = 26,
