@@ -5,8 +5,12 @@
 // A client connects, sends one request: {"version": 1, "request": NAME, ...}, and reads answers until the last
 // one: {"say": LINE}, {"warning": LINE} and {"done": N, "total": M} come first, any number of them; then {"ok":
 // true, ...} or {"error": {"code": "locked", "exit": 37, "reason": "image_in_use", "message": "..."}}. More
-// requests may follow on the same connection. A packet has at most 64 KiB; what is larger comes in several
-// ("more": true). A version that the server does not know is an error that names those it knows.
+// requests may follow on the same connection. A version that the server does not know is an error that names
+// those it knows ("versions": [1]).
+//
+// A packet has at most 64 KiB. An answer that has more comes in several: those before the last bear "more":
+// true, and their arrays are the beginnings of the answer's arrays of the same names (also in objects of the
+// same names). A request is one packet.
 #pragma once
 
 #include "block/host_descriptor.h"
@@ -17,13 +21,13 @@
 
 #include <nlohmann/json.hpp>
 
-#include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
-#include <thread>
+#include <utility>
 #include <vector>
 
 namespace disktool {
@@ -56,48 +60,78 @@ class DISKTOOL_API ControlClient {
         std::function<void(const std::string&)> warn = [](const std::string&) {};
         std::function<void(std::uint64_t done, std::uint64_t total)> progress = [](std::uint64_t,
                                                                                    std::uint64_t) {};
-        CancelToken* cancel =
-            nullptr; ///< when cancelled: Error(interrupted); the server goes on, or stops, as its request says
+        /// When cancelled: Error(interrupted), and the connection ends. The server goes on, or stops, as its
+        /// request says.
+        CancelToken* cancel = nullptr;
     };
-    /// The last answer. Throws ControlError for an error; Error(failure) where the server died meanwhile.
+    /// The last answer, with what came in parts. Throws ControlError for an error; Error(failure) where the
+    /// server died meanwhile, or talks nonsense; Error(usage) for arguments that are too long or not UTF-8.
     ControlMessage ask(const std::string& request, ControlMessage arguments, const Listener& listener);
     ControlMessage ask(const std::string& request, ControlMessage arguments = ControlMessage::object());
 
   private:
-    explicit ControlClient(Descriptor socket);
+    ControlClient(Descriptor socket, std::string path) : socket_(std::move(socket)), path_(std::move(path)) {}
+    ControlMessage receive(const Listener& listener);
     Descriptor socket_;
+    std::string path_; ///< for messages
 };
 
-/// What a request's function may use while it works.
+/// What a request's function may use while it works. A client that does not read holds nobody up: lines and
+/// progress that it has no room for are dropped (lines go to the log).
 class DISKTOOL_API ControlRequest {
   public:
-    ControlRequest(int socket, ControlMessage arguments);
+    /// Actions for the end of a connection, by a name of their own.
+    using Farewells = std::map<std::string, std::function<void()>>;
+    /// `farewells`, may be null: when_gone() does nothing then.
+    ControlRequest(int socket, ControlMessage arguments, Farewells* farewells = nullptr)
+        : socket_(socket), arguments_(std::move(arguments)), farewells_(farewells) {}
     const ControlMessage& arguments() const { return arguments_; }
+    // Arguments by type; Error(usage) for one of another type. Without a default it must be there.
+    std::string text(const char* name) const;
+    std::string text(const char* name, const std::string& otherwise) const;
+    std::uint64_t number(const char* name) const;
+    bool flag(const char* name) const; ///< false where it is not there
+
     void say(const std::string& line);
     void warn(const std::string& line);
     void progress(std::uint64_t done, std::uint64_t total); ///< sent at most ten times a second
-    void part(ControlMessage message);                      ///< {"more": true, ...}
+    /// {"more": true, ...}. Waits for a slow client, for a minute; then, and when it has gone,
+    /// Error(interrupted).
+    void part(ControlMessage message);
     /// Has the client gone? A short look, no waiting.
     bool abandoned() const;
+    /// What is to be done when the connection ends, however it does; an empty function takes back what was said
+    /// under that name. Runs in the connection's thread, beside other requests: never throws.
+    void when_gone(const std::string& name, std::function<void()> action);
 
   private:
-    void send(const ControlMessage& message);
     int socket_;
     ControlMessage arguments_;
+    Farewells* farewells_;
     std::chrono::steady_clock::time_point last_progress_{};
 };
 
 /// Answers with what it returns; an Error thrown becomes an error answer. `exit_of` gives its exit code.
 using ControlFunction = std::function<ControlMessage(ControlRequest&)>;
 
-/// A thread for each connection; the functions are called one at a time (a request that comes while another is
-/// worked on waits for up to 60 s, then gets Error(locked) "another operation is in progress"), but for those
-/// named in `at_once`, which may run beside. Peers that are neither root nor our own user are turned away.
+struct ControlServerOptions {
+    std::vector<std::string> at_once; ///< requests that may run beside others
+    std::function<int(const Error&)> exit_of = [](const Error& error) {
+        return static_cast<int>(error.code());
+    };
+    std::chrono::milliseconds patience{60'000}; ///< of a request for its turn
+};
+
+/// A thread for each connection, 64 at most; the functions are called one at a time (a request that comes while
+/// another is worked on waits for up to `patience`, then gets Error(locked) "another operation is in
+/// progress"), but for those named in `at_once`, which may run beside. Peers that are neither root nor our own
+/// user are turned away.
 class DISKTOOL_API ControlServer {
   public:
+    /// A socket of that name is replaced: whoever has the device's number owns the name. Throws SystemError.
     ControlServer(const std::string& socket_path, std::map<std::string, ControlFunction> functions,
-                  std::vector<std::string> at_once, std::function<int(const Error&)> exit_of);
-    ~ControlServer(); ///< waits for functions that run; closes the socket and removes its name
+                  ControlServerOptions options);
+    ~ControlServer(); ///< waits for functions that run, and their answers; removes the socket's name
 
   private:
     struct Impl;

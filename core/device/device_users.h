@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Who uses a block device or one of its partitions.
+#pragma once
+
+#include <disktool/api.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace disktool {
+
+struct DeviceMount {
+    std::uint64_t device_number = 0; ///< dev_t of what is mounted
+    std::string point;
+    std::string filesystem; ///< "ext4"
+};
+
+/// Mounts of these devices that we see (/proc/self/mountinfo); another mount name space may have more. A btrfs
+/// shows no device number of its own; it is known by the name of the device it was mounted from.
+DISKTOOL_API std::vector<DeviceMount> mounts_of(const std::vector<std::uint64_t>& device_numbers);
+
+struct DeviceOpener {
+    int pid = 0;
+    std::string program;
+};
+
+/// Processes, without our own, that have one of these devices open, as far as we may look.
+DISKTOOL_API std::vector<DeviceOpener> openers_of(const std::vector<std::uint64_t>& device_numbers);
+
+/// Is the whole device or a part of it claimed (mounted anywhere, swap, LVM, ...)? `node`: of the whole device.
+DISKTOOL_API bool is_claimed(const std::string& node);
+
+/// The whole device and its partitions. `disk`: a descriptor of the whole device.
+DISKTOOL_API std::vector<std::uint64_t> device_numbers_of(int disk);
+
+/// A sentence part on what of the above there is: "mounted on /mnt", "open in dd (process 17)"; empty: nothing.
+DISKTOOL_API std::string users_of(const std::string& node, const std::vector<std::uint64_t>& device_numbers);
+
+} // namespace disktool
