@@ -117,6 +117,17 @@ std::uint64_t ChainDevice::cut_tail() {
     return top().cut_tail();
 }
 
+std::uint64_t ChainDevice::make_way(std::uint64_t disk_sectors, std::uint64_t most) {
+    const std::lock_guard alone(gate_);
+    const std::lock_guard placing(allocation_);
+    return top().make_way(disk_sectors, most);
+}
+
+void ChainDevice::clear_way(std::uint64_t disk_sectors) {
+    const std::shared_lock inside(gate_);
+    top().clear_way(disk_sectors);
+}
+
 std::uint64_t ChainDevice::holes() const {
     const std::shared_lock inside(gate_);
     const std::lock_guard placing(allocation_);

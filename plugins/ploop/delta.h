@@ -122,6 +122,13 @@ class Delta {
     /// A larger disk: more entries; data clusters in the way of a longer BAT are moved to the end before, each
     /// safely. `disk_sectors`: a multiple of the cluster. Flushed when it returns.
     void grow(std::uint64_t disk_sectors);
+    // What can be done of it before, while the disk is in use.
+    /// From now on no cluster is placed where the BAT of such a disk will lie. At most `most` of those that lie
+    /// there are moved (as by move_down(): flush() makes it last); returns how many. 0 sectors: the disk does
+    /// not grow after all.
+    std::uint64_t make_way(std::uint64_t disk_sectors, std::uint64_t most);
+    /// When nothing is left there and a flush has come after it. May run beside allocate().
+    void clear_way(std::uint64_t disk_sectors);
     /// A smaller disk: clusters behind the new end are freed, entries cut, header rewritten. The data area
     /// begins where it did (a file with a longer BAT than it needs is legal). Flushed when it returns.
     void shrink(std::uint64_t disk_sectors);
@@ -149,6 +156,8 @@ class Delta {
     /// right, in-use mark off, synced.
     void end();
     bool begun() const { return begun_; }
+    /// Somebody else writes to its clusters, where they are.
+    void expect_changes() { change_layout(); }
 
   private:
     Delta(std::unique_ptr<File> file, Access access);
@@ -170,6 +179,8 @@ class Delta {
     std::vector<Move> moves_from(std::uint64_t from, std::uint64_t to) const;
     void move(std::span<const Move> moves);
     void move_out_of_table(std::uint64_t data_start);
+    std::uint64_t data_start_of(std::uint64_t disk_sectors) const;
+    void clear_table(std::uint64_t data_start);
     void clear_last_part();
     void set_size(std::uint64_t disk_sectors, std::uint64_t data_start);
     void check_size(std::uint64_t disk_sectors) const;
@@ -191,6 +202,7 @@ class Delta {
     std::atomic<std::uint64_t> allocated_ = 0; ///< entries that are not zero
     std::uint64_t extension_at_ = 0;           ///< its place while it is valid; 0: there is none
     std::atomic<bool> unsynced_ = false;       ///< data was written since the last sync
+    std::uint64_t way_cleared_ = 0;            ///< for a disk of so many sectors; 0: none
     std::atomic<bool> changed_ = false;        ///< since begin()
 };
 

@@ -8,6 +8,7 @@
 #include <disktool/block_device.h>
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -76,10 +77,10 @@ class ChainDevice final : public BlockDevice {
     std::uint64_t move_down(std::span<const Delta::Move> moves);
     /// Cuts the top's file behind its last used place. Returns bytes cut off.
     std::uint64_t cut_tail();
+    /// Delta::make_way() and clear_way() of the top. Guest I/O waits for the first.
+    std::uint64_t make_way(std::uint64_t disk_sectors, std::uint64_t most);
+    void clear_way(std::uint64_t disk_sectors);
     std::uint64_t holes() const; ///< in the top's file
-    /// What flush() does first until it succeeds: something else that must be on stable storage before the
-    /// guest may believe that its data is. In a Pause.
-    void owe(std::function<void()> action) { owed_ = std::move(action); }
 
   private:
     struct Piece {
@@ -153,6 +154,9 @@ class ChainDevice::Pause {
     /// The level below the top must be begun and at least as large.
     void start_draining();
     void stop_draining();
+    /// What flush() does first until it succeeds: something else that must be on stable storage before the
+    /// guest may believe that its data is.
+    void owe(std::function<void()> action) { device_.owed_ = std::move(action); }
 
   private:
     ChainDevice& device_;
