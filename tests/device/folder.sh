@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # ploop mount --fuse: the disk and its partitions as files, for a user without rights.
 source "$(dirname "$0")/common.sh"
-nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups env HOME=/ "$@"; }
+NOBODY=(setpriv --reuid=65534 --regid=65534 --clear-groups env HOME=/)
+nobody() { "${NOBODY[@]}" "$@"; }
 disk d; mkdir mnt; chown -R 65534:65534 d mnt; mnt=$WORK/mnt; img=$WORK/d/root.hdd
 nobody test -x "$PLOOP" || skip "nobody cannot reach the programs"
 no_server() { for i in $(seq 50); do pgrep -f "mount --fuse $mnt" > /dev/null || return 0; sleep 0.1; done; die "the server is still there"; }
@@ -33,7 +34,7 @@ expect 0 nobody "$PLOOP" snapshot -u $U1 d/$X; expect 38 nobody "$PLOOP" mount -
 nobody e2fsck -fn "$mnt/p1" > log 2>&1 || die "the snapshot: $(cat log)"; expect 0 nobody "$PLOOP" umount -m "$mnt"
 # in use: 22; killed: told
 expect 0 nobody "$PLOOP" mount --fuse "$mnt" d/$X --json; pid=$(json .pid)
-nobody bash -c 'exec sleep 300 < "$1/disk"' - "$mnt" & user=$!; sleep 0.2
+"${NOBODY[@]}" bash -c 'exec sleep 300 < "$1/disk"' - "$mnt" & user=$!; sleep 0.2
 expect 22 nobody "$PLOOP" umount -m "$mnt"; kill $user; wait $user 2> /dev/null || true
 [ "$(readlink "/proc/$pid/exe")" = "$(realpath "$PLOOP")" ] || die "process $pid is no ploop"; kill -KILL "$pid"; sleep 0.2
 expect 0 nobody "$PLOOP" umount -m "$mnt"; says "had died"; not_mounted "$mnt"

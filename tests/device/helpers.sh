@@ -18,17 +18,17 @@ expect 0 umount "$mnt"; nothing_left; closed "$img"
 expect 0 mount -r -t ploop "$img" "$mnt"; findmnt -no OPTIONS "$mnt" | grep -qw ro || die "-r"; expect 0 umount "$mnt"; nothing_left
 expect 0 mount -t ploop "$WORK/d/$X" "$mnt"; expect 0 mount -o remount,ro "$mnt"; findmnt -no OPTIONS "$mnt" | grep -qw ro || die "remount"; expect 0 umount "$mnt"; nothing_left
 expect 0 "$PLOOP" snapshot -u $U1 d/$X
-expect 0 mount -t ploop "$WORK/d/$X" snap -o "ro,x-ploop.uuid=$U1,x-ploop.component=s,x-ploop.device=/dev/ploop9001,x-ploop.backend=fuse,x-ploop.fstype=ext4"
-[ "$(findmnt -no SOURCE snap)" = /dev/ploop9001p1 ] && [ "$(field 9001 component)" = s ] && [ "$(field 9001 snapshot)" = $U1 ] || die "x-ploop options: $(cat "$(state 9001)")"
+expect 0 mount -t ploop "$WORK/d/$X" snap -o "ro,ploop.uuid=$U1,ploop.component=s,ploop.device=/dev/ploop9001,ploop.backend=fuse,ploop.fstype=ext4"
+[ "$(findmnt -no SOURCE snap)" = /dev/ploop9001p1 ] && [ "$(field 9001 component)" = s ] && [ "$(field 9001 snapshot)" = $U1 ] || die "ploop. options: $(cat "$(state 9001)")"
 expect 0 umount snap; nothing_left
-for wrong in "x-ploop.nonsense=1" "nonsense=1" "x-ploop.uuid=$U3"; do
+for wrong in "ploop.nonsense=1" "nonsense=1" "ploop.uuid=$U3"; do
   ! mount -t ploop "$WORK/d/$X" "$mnt" -o "$wrong" 2> err || die "-o $wrong is taken"; not_mounted "$mnt"; nothing_left
 done
 ! mount -t ploop "$WORK/nothing.xml" "$mnt" 2> err || die "mounts nothing"; grep -q "does not exist" err || die "$(cat err)"
 expect 0 mount -f -t ploop "$WORK/d/$X" "$mnt"; not_mounted "$mnt"
 
 # --- fstab
-echo "$WORK/d/$X $mnt ploop noatime,x-ploop.fsck,noauto 0 0" > fstab
+echo "$WORK/d/$X $mnt ploop noatime,ploop.fsck,noauto 0 0" > fstab
 expect 0 mount -T fstab "$mnt"; mounted "$mnt"; [ "$(cat "$mnt/a")" = a ] || die "another disk"; expect 0 umount "$mnt"; nothing_left
 sed -i s/,noauto// fstab; expect 0 mount -T fstab -a; mounted "$mnt"; expect 0 mount -T fstab -a; expect 0 "$PLOOP" list; [ "$(wc -l <<< "$OUT")" = 1 ] || die "mount -a twice: $OUT"
 expect 0 umount "$mnt"; nothing_left
