@@ -350,7 +350,7 @@ TEST(PloopDelta, AFileThatGrowsAheadIsCutAtTheEnd) {
 
 TEST(PloopDelta, AHostWithLittleRoomIsFilledToItsLastCluster) {
     const test::TemporaryFolder folder;
-    test::RecordingDoor door(real_doors().files);
+    test::RecordingDoor door(folder.path());
     make_file(door, folder / "image", small_delta(100));
     const auto delta = open_file(door, folder / "image");
     delta->begin();
