@@ -56,8 +56,8 @@ class StartStep final : public Step {
         const DeviceState& device = mounting_->device;
         for (const DeviceImage& image : device.images) {
             const bool written = !device.read_only && &image == &device.images.back();
-            mounting_->say(fmt::format("Adding delta dev={} img={} ({})", device.node, image.path,
-                                       written ? "rw" : "ro"));
+            mounting_->say(
+                fmt::format("Adding delta dev={} img={} ({})", device.node, image.path, written ? "rw" : "ro"));
         }
         Json& json = mounting_->options.output->json();
         json["device"] = mounting_->device.node;

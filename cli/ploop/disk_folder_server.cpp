@@ -152,7 +152,9 @@ void serve_disk_folder(const RunningSource& source, const std::string& folder, d
         try {
             serve(source, folder, words);
         } catch (const Error& error) {
-            exit = exit_code_of(error);
+            // No FUSE: as for a device that cannot be had.
+            exit = error.code() == ErrorCode::program_missing ? static_cast<int>(Exit::device_open)
+                                                              : exit_code_of(error);
             words.tell(error_message(error, exit));
             syslog(LOG_ERR, "%s: %s", shown_name(source).c_str(), error.what());
         } catch (const std::exception& error) {

@@ -117,8 +117,8 @@ int run_info(Options& options, const std::vector<std::string>& words) {
     const std::unique_ptr<PloopDisk> disk = open_disk(options, descriptor_operand(line), Access::read);
     const std::optional<DeviceState> running = device_shown(disk->path());
     if (geometry) {
-        const bool served = running ? !running->read_only && running->alive
-                                    : disk_folder_of(disk->path()).has_value();
+        const bool served =
+            running ? !running->read_only && running->alive : disk_folder_of(disk->path()).has_value();
         tell_geometry(*options.output, *disk, served);
     }
     if (device) {

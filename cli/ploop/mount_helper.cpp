@@ -21,9 +21,10 @@ namespace disktool::ploop::cli {
 namespace {
 
 constexpr int wrong_words = 1, failed = 32; // of mount(8)
-constexpr std::string_view own = "x-ploop.";
-/// By which umount(8) finds the way back to us.
-constexpr std::string_view way_back = "uhelper=ploop";
+/// mount(8) keeps what begins with x- to itself.
+constexpr std::string_view own = "ploop.";
+/// By which umount(8) finds the way back to us. (Its uhelper= is only for users without rights.)
+constexpr std::string_view way_back = "helper=ploop";
 
 struct HelperWords {
     std::vector<std::string> operands;
@@ -103,8 +104,8 @@ std::vector<std::string> own_words(const std::string& option) {
             return {word, value};
         }
     }
-    throw UsageError(fmt::format("mount.ploop: \"{}\" is none of x-ploop.uuid=, x-ploop.component=, "
-                                 "x-ploop.device=, x-ploop.fstype=, x-ploop.backend=, x-ploop.fsck",
+    throw UsageError(fmt::format("mount.ploop: \"{}\" is none of ploop.uuid=, ploop.component=, "
+                                 "ploop.device=, ploop.fstype=, ploop.backend=, ploop.fsck",
                                  option));
 }
 

@@ -17,8 +17,8 @@ struct HelperCall {
     bool quiet = true;                  ///< without -v
 };
 
-/// `words`: without the program's name. Options of our own: x-ploop.uuid=, x-ploop.component=, x-ploop.device=,
-/// x-ploop.fstype=, x-ploop.backend=, x-ploop.fsck; all others are the file system's. Throws UsageError.
+/// `words`: without the program's name. Options of our own: ploop.uuid=, ploop.component=, ploop.device=,
+/// ploop.fstype=, ploop.backend=, ploop.fsck; all others are the file system's. Throws UsageError.
 HelperCall mount_call(const std::vector<std::string>& words);
 HelperCall umount_call(const std::vector<std::string>& words);
 

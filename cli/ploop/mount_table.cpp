@@ -97,9 +97,16 @@ void set_options(libmnt_context* context, const std::string& options) {
     }
 }
 
-/// What one more look may find changed.
-bool worth_another_try(int error_number) {
-    return error_number == EBUSY;
+/// Who keeps it: processes, and what is mounted in it.
+std::string users_of(const MountPoint& point) {
+    std::string users = users_of_mount(point);
+    each_mount([&](libmnt_fs* entry) {
+        const std::string target = text_of(mnt_fs_get_target(entry));
+        if (target.starts_with(point.path + "/")) {
+            users += (users.empty() ? "" : ", ") + fmt::format("the mount at {}", target);
+        }
+    });
+    return users.empty() ? "something that /proc does not show (another mount name space, the kernel)" : users;
 }
 
 } // namespace
@@ -229,18 +236,13 @@ void unmount(const MountPoint& point, const UnmountPatience& patience) {
         const int error_number = mnt_context_syscall_called(context.get()) != 0
                                      ? mnt_context_get_syscall_errno(context.get())
                                      : -result;
-        if (!worth_another_try(error_number)) {
+        if (error_number != EBUSY) {
             throw PloopError(Exit::unmount, ErrorCode::failure,
                              fmt::format("Can't unmount {}: {}", point.path, words_of(context.get(), result)));
         }
         if (left <= 1) {
-            const std::string users = users_of_mount(point);
             throw PloopError(Exit::unmount, ErrorCode::locked,
-                             fmt::format("Can't unmount {}: it is in use by {}", point.path,
-                                         users.empty()
-                                             ? "something that /proc does not show (a mount below it, "
-                                               "another mount name space, the kernel)"
-                                             : users),
+                             fmt::format("Can't unmount {}: it is in use by {}", point.path, users_of(point)),
                              Reason::image_in_use);
         }
         std::this_thread::sleep_for(patience.pause);
