@@ -70,8 +70,7 @@ void remove_device_nodes(const DeviceState& state) {
 bool clear_away(const DeviceState& state) {
     if (const std::string node = loop_of(state); !node.empty()) {
         std::optional<LoopDevice> loop = LoopDevice::find(node);
-        if (loop && (!users_of(node, device_numbers_of(loop->descriptor())).empty() || is_claimed(node) ||
-                     !loop->detach())) {
+        if (loop && (!users_of(node, device_numbers_of(loop->descriptor())).empty() || !loop->detach())) {
             return false;
         }
     }
