@@ -28,6 +28,7 @@ enum class Exit : int {
     busy = 17, ///< another operation is in progress
     allocate = 20,
     mount = 21,
+    unmount = 22,
     bad_descriptor = 23,
     make_filesystem = 24,
     resize_filesystem = 26,

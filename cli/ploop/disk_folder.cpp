@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "disk_folder.h"
+
+#include "disk_folder_server.h"
+#include "errors.h"
+#include "mount_users.h"
+
+#include "engine/view_folder.h"
+#include "header.h"
+
+#include <disktool/doors.h>
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <thread>
+
+namespace disktool::ploop::cli {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr int tries = 6; // as for a mounted file system
+constexpr milliseconds pause{1000};
+constexpr milliseconds closing{60'000};
+constexpr const char* filesystem_type_of_folder = "fuse.ploop";
+
+/// What the server writes until it is ready, one JSON object a line.
+class ServerWords {
+  public:
+    ServerWords(const Options& options, int pipe) : options_(options), pipe_(pipe) {}
+
+    /// The last one: {"ok": ...}. Throws the error that it tells instead.
+    Json last() {
+        for (;;) {
+            Json word = Json::parse(line(), nullptr, false);
+            if (!word.is_object()) {
+                throw Error(ErrorCode::failure, "The process that was to show the disk ended before it was ready");
+            }
+            if (word.contains("say")) {
+                options_.output->say(word["say"].get<std::string>());
+            } else if (word.contains("warning")) {
+                options_.output->warn(word["warning"].get<std::string>());
+            } else if (word.contains("error")) {
+                const Json& error = word["error"];
+                throw PloopError(static_cast<Exit>(error["exit"].get<int>()),
+                                 static_cast<ErrorCode>(error["code"].get<int>()),
+                                 error["message"].get<std::string>(),
+                                 static_cast<Reason>(error["reason"].get<std::uint32_t>()));
+            } else {
+                return word;
+            }
+        }
+    }
+
+  private:
+    std::string line() {
+        for (;;) {
+            if (const std::size_t end = read_.find('\n'); end != std::string::npos) {
+                std::string found = read_.substr(0, end);
+                read_.erase(0, end + 1);
+                return found;
+            }
+            std::array<char, 4096> buffer{};
+            pollfd ready{pipe_, POLLIN, 0};
+            options_.cancel->check();
+            if (poll(&ready, 1, 100) <= 0) {
+                continue;
+            }
+            const ssize_t count = read(pipe_, buffer.data(), buffer.size());
+            if (count < 0 && errno == EINTR) {
+                continue;
+            }
+            if (count <= 0) {
+                return {};
+            }
+            read_.append(buffer.data(), static_cast<std::size_t>(count));
+        }
+    }
+
+    const Options& options_;
+    const int pipe_;
+    std::string read_;
+};
+
+void check_folder(const std::string& folder) {
+    const std::optional<FileStatus> status = real_doors().files.status(folder);
+    if (!status || status->type != FileType::directory) {
+        throw ParameterError(fmt::format("{} is no folder: the disk's files need an existing one", folder));
+    }
+}
+
+/// Has the image the in-use mark? Not readable: who knows.
+bool bears_mark(const std::string& image) {
+    try {
+        std::array<std::byte, header_size> bytes{};
+        const std::unique_ptr<File> file = real_doors().files.open(image, {});
+        file->read(0, bytes);
+        return parse_header(bytes, image).is_in_use();
+    } catch (const Error&) {
+        return false;
+    }
+}
+
+/// Until nobody has it locked for writing.
+void wait_for_close(const std::string& image) {
+    const auto end = std::chrono::steady_clock::now() + closing;
+    const std::unique_ptr<File> file = real_doors().files.open(image, {});
+    while (!file->try_flock(LockMode::shared) && std::chrono::steady_clock::now() < end) {
+        std::this_thread::sleep_for(milliseconds(5));
+    }
+}
+
+/// The image that is written to, of the disk that a folder shows.
+std::optional<std::string> top_image(const std::string& disk) {
+    FileDoor& files = real_doors().files;
+    try {
+        if (disk.ends_with(".xml")) {
+            const Descriptor descriptor = Descriptor::load(files, disk);
+            const ImageEntry* entry = descriptor.image(descriptor.top);
+            return entry == nullptr ? std::nullopt : std::optional(entry->path);
+        }
+        return files.status(disk) ? std::optional(disk) : std::nullopt;
+    } catch (const Error&) {
+        return std::nullopt; // it has gone meanwhile
+    }
+}
+
+} // namespace
+
+int open_disk_folder(const Options& options, const RunningSource& source, const std::string& folder) {
+    Output& output = *options.output;
+    check_folder(folder);
+    const std::string path = real_doors().files.real_path(folder);
+    output.json()["dry_run"] = options.dry_run;
+    output.json()["folder"] = path;
+    if (options.dry_run) {
+        output.result(fmt::format("1. show {} as files of {}, {}, from a process in the background\n",
+                                  shown_name(source), path, source.read_only ? "read-only" : "writable"));
+        return 0;
+    }
+    std::array<int, 2> ends{};
+    if (pipe2(ends.data(), O_CLOEXEC) != 0) {
+        throw SystemError("Cannot make", "a pipe", errno);
+    }
+    Descriptor reader(ends[0]);
+    Descriptor writer(ends[1]);
+    const pid_t child = fork();
+    if (child < 0) {
+        throw SystemError("Cannot start", "a process in the background", errno);
+    }
+    if (child == 0) {
+        reader.close();
+        serve_disk_folder(source, path, std::move(writer)); // never returns
+    }
+    writer.close();
+    try {
+        const Json ready = ServerWords(options, reader.get()).last();
+        output.json()["files"] = ready["ok"]["files"];
+        output.json()["pid"] = child;
+        for (const Json& file : ready["ok"]["files"]) {
+            output.say(fmt::format("{} ({} bytes)", file["path"].get<std::string>(), file["size"].get<std::uint64_t>()));
+        }
+        output.say(fmt::format("\"ploop umount -m {}\" ends it", path));
+    } catch (...) {
+        kill(child, SIGTERM); // our own child, which is not waited for yet: the number is its own
+        waitpid(child, nullptr, 0);
+        throw;
+    }
+    return 0;
+}
+
+bool is_disk_folder(const MountPoint& point) {
+    return point.filesystem == filesystem_type_of_folder;
+}
+
+std::optional<MountPoint> disk_folder_of(const std::string& disk) {
+    for (const MountPoint& point : mount_points_of_type(filesystem_type_of_folder)) {
+        if (point.source == disk) {
+            return point;
+        }
+    }
+    return std::nullopt;
+}
+
+int close_disk_folder(const Options& options, const MountPoint& point) {
+    Output& output = *options.output;
+    output.json()["dry_run"] = options.dry_run;
+    output.json()["folder"] = point.path;
+    if (options.dry_run) {
+        output.result(fmt::format("1. unmount the files of {} from {}\n", point.source, point.path));
+        return 0;
+    }
+    output.say(fmt::format("Unmounting the files of {} from {}", point.source, point.path));
+    for (int left = tries;; --left) {
+        const int error_number = unmount_view(real_doors().processes, point.path, false);
+        if (error_number == 0) {
+            break;
+        }
+        if (error_number != EBUSY || left <= 1) {
+            const std::string users = error_number == EBUSY ? users_of_mount(point) : "";
+            throw PloopError(Exit::unmount, error_number == EBUSY ? ErrorCode::locked : ErrorCode::failure,
+                             fmt::format("Can't unmount {}: {}{}{}", point.path,
+                                         std::generic_category().message(error_number),
+                                         users.empty() ? "" : ": used by ", users));
+        }
+        std::this_thread::sleep_for(pause);
+    }
+    if (const std::optional<std::string> image = top_image(point.source)) {
+        wait_for_close(*image);
+        if (bears_mark(*image)) {
+            output.say(fmt::format("The process that served {} had died: the image bears the in-use mark. ploop "
+                                   "check repairs it, and so does the next mount",
+                                   *image));
+        }
+    }
+    return 0;
+}
+
+} // namespace disktool::ploop::cli
