@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <array>
-#include <memory>
 #include <optional>
 
 namespace disktool::ploop::cli {
@@ -27,13 +26,14 @@ class Target {
         (letter == 'd' ? device_ : mount_point_) = value;
         return true;
     }
-    std::unique_ptr<RunningFilesystem> find(const Options& options, const std::vector<std::string>& operands,
-                                            Exit usage_exit) {
+    std::optional<RunningFilesystem> find(const Options& options, const std::vector<std::string>& operands,
+                                          Exit usage_exit) {
         if (!device_.empty() || !mount_point_.empty()) {
             if (!operands.empty() || (!device_.empty() && !mount_point_.empty())) {
                 throw UsageError("", usage_exit);
             }
-            return device_.empty() ? filesystem_of_mount(mount_point_) : filesystem_of_device(device_);
+            return device_.empty() ? filesystem_of_mount(options, mount_point_)
+                                   : filesystem_of_device(options, device_);
         }
         const std::optional<std::string> path =
             operands.size() == 1 ? descriptor_of(real_doors().files, operands.front()) : std::nullopt;
@@ -80,7 +80,7 @@ int run_discard(Options& options, const std::vector<std::string>& words) {
         }
     }
     // The original's code for wrong operands.
-    const auto running = target.find(options, line.operands(), Exit::no_memory_or_failure);
+    auto running = target.find(options, line.operands(), Exit::no_memory_or_failure);
     return running ? discard_running(options, *running, request)
                    : discard_disk(options, target.descriptor, request);
 }
@@ -118,7 +118,7 @@ int run_mounted_action(Options& options, const std::vector<std::string>& words) 
     if (action == "change" && !sectors) {
         throw UsageError("");
     }
-    const auto running = target.find(options, line.operands(), Exit::invalid_parameter);
+    auto running = target.find(options, line.operands(), Exit::invalid_parameter);
     if (!running) {
         throw ParameterError("The image is not mounted");
     }

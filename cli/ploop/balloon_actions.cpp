@@ -65,24 +65,24 @@ int balloon_change(const Options& options, RunningFilesystem& filesystem, std::u
     const std::uint64_t size = sectors * sector_size;
     const BalloonSpace space = balloon_space(filesystem);
     if (size > space.balloon + space.free) {
-        throw PloopError(Exit::allocate, ErrorCode::no_space,
-                         fmt::format("The file system at {} has no room for a balloon of {} bytes; {} is the most",
-                                     filesystem.mount_point, size, space.balloon + space.free));
+        throw PloopError(
+            Exit::allocate, ErrorCode::no_space,
+            fmt::format("The file system at {} has no room for a balloon of {} bytes; {} is the most",
+                        filesystem.mount_point, size, space.balloon + space.free));
     }
     std::optional<Maintenance> maintenance;
     if (!options.dry_run) {
         maintenance.emplace(filesystem.device.minor, "BALLOON");
     }
     const RunningImage image = running_image(filesystem.device);
-    const Say say = say_of(options);
     Plan plan("balloon change", filesystem.name());
     const bool inflates = size > space.balloon && !image.raw;
     if (inflates) {
-        plan.add(trim_step(filesystem, {.cluster = image.cluster, .smallest = image.cluster}, say));
+        plan.add(trim_step(filesystem, {.cluster = image.cluster, .smallest = image.cluster}));
     }
-    plan.add(balloon_step(filesystem, size, say));
+    plan.add(balloon_step(filesystem, size));
     if (inflates) {
-        plan.add(compact_step(filesystem, image.cluster, say));
+        plan.add(compact_step(filesystem, image.cluster));
     }
     return carry_out(options, plan);
 }
@@ -105,9 +105,10 @@ int balloon_check(const Options& options, RunningFilesystem& filesystem, bool re
     if (stored) {
         output.say(fmt::format("{} clusters of the image hold what only the balloon covers", *stored));
     } else {
-        output.say(fmt::format("{} does not tell where the balloon lies on the device, so the clusters below it cannot be "
-                               "counted",
-                               filesystem.type));
+        output.say(fmt::format(
+            "{} does not tell where the balloon lies on the device, so the clusters below it cannot be "
+            "counted",
+            filesystem.type));
     }
     if (missing > 0) {
         output.say(fmt::format("{} bytes of the balloon are not reserved", missing));
@@ -125,9 +126,8 @@ int balloon_check(const Options& options, RunningFilesystem& filesystem, bool re
         maintenance.emplace(filesystem.device.minor, "BALLOON");
     }
     Plan plan("balloon repair", filesystem.name());
-    const Say say = say_of(options);
-    plan.add(repair_balloon_step(filesystem, size, image.cluster, say));
-    plan.add(compact_step(filesystem, image.cluster, say));
+    plan.add(repair_balloon_step(filesystem, size, image.cluster));
+    plan.add(compact_step(filesystem, image.cluster));
     return carry_out(options, plan);
 }
 

@@ -17,9 +17,7 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
-#include <cstddef>
 #include <cstring>
 
 namespace disktool::ploop::cli {
@@ -65,9 +63,10 @@ class Unlocked {
                                      path),
                          Reason::filesystem_not_supported);
     }
-    throw PloopError(Exit::allocate, error == ENOSPC || error == EDQUOT ? ErrorCode::no_space : ErrorCode::failure,
-                     fmt::format("Cannot inflate the balloon {} from {} to {} bytes: {}; it keeps its size", path,
-                                 from, to, std::strerror(error)));
+    throw PloopError(Exit::allocate,
+                     error == ENOSPC || error == EDQUOT ? ErrorCode::no_space : ErrorCode::failure,
+                     fmt::format("Cannot inflate the balloon {} from {} to {} bytes: {}; it keeps its size",
+                                 path, from, to, std::strerror(error)));
 }
 
 } // namespace
@@ -88,8 +87,8 @@ Descriptor BalloonFile::open_hidden() const {
     }
     Descriptor hidden(ioctl(folder_.get(), open_hidden_balloon));
     struct stat status {};
-    const bool right = hidden.get() > STDERR_FILENO && fstat(hidden.get(), &status) == 0 && S_ISREG(status.st_mode) &&
-                       status.st_dev == status_of(folder_.get(), root_).st_dev;
+    const bool right = hidden.get() > STDERR_FILENO && fstat(hidden.get(), &status) == 0 &&
+                       S_ISREG(status.st_mode) && status.st_dev == status_of(folder_.get(), root_).st_dev;
     if (!right) {
         (void)hidden.release(); // a number that is no descriptor of ours
         return Descriptor();
@@ -114,10 +113,11 @@ Descriptor BalloonFile::open_for(int flags) const {
     if ((!file && error == ELOOP) ||
         (file && (!S_ISREG(status.st_mode) || status.st_nlink != 1 || status.st_uid != 0 ||
                   status.st_dev != status_of(folder_.get(), root_).st_dev))) {
-        throw PloopError(Exit::invalid_parameter, ErrorCode::damaged,
-                         fmt::format("{} is not the balloon: a plain file of root's with one name is. Remove it, "
-                                     "and a new one is made",
-                                     path()));
+        throw PloopError(
+            Exit::invalid_parameter, ErrorCode::damaged,
+            fmt::format("{} is not the balloon: a plain file of root's with one name is. Remove it, "
+                        "and a new one is made",
+                        path()));
     }
     if (!file) {
         throw SystemError("Cannot open", path(), error);
@@ -174,27 +174,27 @@ std::vector<Range> BalloonFile::places() const {
     std::vector<Range> found;
     const Descriptor file = open_for(O_RDONLY);
     constexpr std::size_t at_once = 256;
-    struct Request {
-        fiemap head;
-        std::array<fiemap_extent, at_once> extents;
-    };
-    static_assert(offsetof(Request, extents) == sizeof(fiemap));
+    // A head with its extents behind it, in whole words for their alignment.
+    std::vector<std::uint64_t> words((sizeof(fiemap) + at_once * sizeof(fiemap_extent)) /
+                                     sizeof(std::uint64_t));
+    auto* const request = reinterpret_cast<fiemap*>(words.data());
     std::uint64_t start = 0;
     for (bool last = !file; !last;) {
-        Request request{};
-        request.head.fm_start = start;
-        request.head.fm_length = FIEMAP_MAX_OFFSET - start;
-        request.head.fm_flags = FIEMAP_FLAG_SYNC;
-        request.head.fm_extent_count = at_once;
-        if (ioctl(file.get(), FS_IOC_FIEMAP, &request) != 0) {
+        std::ranges::fill(words, 0);
+        request->fm_start = start;
+        request->fm_length = FIEMAP_MAX_OFFSET - start;
+        request->fm_flags = FIEMAP_FLAG_SYNC;
+        request->fm_extent_count = at_once;
+        if (ioctl(file.get(), FS_IOC_FIEMAP, request) != 0) {
             throw SystemError("Cannot learn where the blocks are of", path(), errno);
         }
-        last = request.head.fm_mapped_extents == 0;
-        for (std::size_t i = 0; i < std::min<std::size_t>(request.head.fm_mapped_extents, at_once); ++i) {
-            const fiemap_extent& extent = request.extents[i];
+        last = request->fm_mapped_extents == 0;
+        for (std::size_t i = 0; i < std::min<std::size_t>(request->fm_mapped_extents, at_once); ++i) {
+            const fiemap_extent& extent = request->fm_extents[i];
             start = extent.fe_logical + extent.fe_length;
             last = last || (extent.fe_flags & FIEMAP_EXTENT_LAST) != 0;
-            constexpr unsigned nowhere = FIEMAP_EXTENT_UNKNOWN | FIEMAP_EXTENT_DELALLOC | FIEMAP_EXTENT_DATA_INLINE;
+            constexpr unsigned nowhere =
+                FIEMAP_EXTENT_UNKNOWN | FIEMAP_EXTENT_DELALLOC | FIEMAP_EXTENT_DATA_INLINE;
             if ((extent.fe_flags & nowhere) == 0) {
                 found.push_back({extent.fe_physical, extent.fe_length});
             }

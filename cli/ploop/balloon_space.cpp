@@ -4,6 +4,7 @@
 #include "balloon_file.h"
 #include "little_endian.h"
 
+#include <disktool/doors.h>
 #include <disktool/error.h>
 #include <disktool/size.h>
 
@@ -24,8 +25,8 @@ struct ExtSizes {
     std::uint64_t size = 0, tables = 0; ///< bytes
 };
 
-/// From the superblock, of which the kernel keeps these fields right while it is mounted (ext4(5): inodes at 0, blocks
-/// at 4 and 0x150, block size at 24, inode size at 88, features at 0x60).
+/// From the superblock, of which the kernel keeps these fields right while it is mounted (ext4(5): inodes at 0,
+/// blocks at 4 and 0x150, block size at 24, inode size at 88, features at 0x60).
 ExtSizes ext_sizes(const std::string& node) {
     std::array<std::byte, 1024> super{};
     real_doors().files.open(node, {})->read(super.size(), super);

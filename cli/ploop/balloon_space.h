@@ -9,7 +9,8 @@
 
 namespace disktool::ploop::cli {
 
-/// Of a disk so many are not for the file system: the original counts so for the partition table and what lies around.
+/// Of a disk so many are not for the file system: the original counts so for the partition table and what lies
+/// around.
 constexpr std::uint64_t clusters_around = 4;
 
 /// Bytes.

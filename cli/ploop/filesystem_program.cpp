@@ -49,13 +49,13 @@ std::string last_line(std::string_view text) {
 
 } // namespace
 
-CommandResult run_program(StepContext& context, const Say& say, const std::string& program,
+CommandResult run_program(StepContext& context, const RunningFilesystem& filesystem, const std::string& program,
                           std::vector<std::string> arguments) {
     Command command;
     command.arguments = {require_program(context.doors(), program, "", package_of(program), purpose).path};
     command.arguments.insert(command.arguments.end(), arguments.begin(), arguments.end());
     command.cancel = &context.cancel();
-    say("Running: " + command.text());
+    filesystem.say("Running: " + command.text());
     return context.doors().processes.run(command);
 }
 

@@ -15,14 +15,14 @@ namespace {
 
 class GrowDevice final : public Step {
   public:
-    GrowDevice(RunningFilesystem& filesystem, std::uint64_t sectors, Say say)
-        : filesystem_(filesystem), sectors_(sectors), say_(std::move(say)) {}
+    GrowDevice(RunningFilesystem& filesystem, std::uint64_t sectors)
+        : filesystem_(filesystem), sectors_(sectors) {}
     std::string kind() const override { return "ploop.grow-device"; }
     std::string text() const override {
         return fmt::format("grow {} and its image to {} sectors", filesystem_.device.node, sectors_);
     }
     Details details() const override { return {{"sectors", sectors_}}; }
-    void commit(StepContext&) override { ask_device(filesystem_, say_, "grow", {{"sectors", sectors_}}); }
+    void commit(StepContext&) override { filesystem_.ask("grow", {{"sectors", sectors_}}); }
     std::string needs_no_undo() const override {
         return "the disk keeps its content; what is added at its end is used by the next resize";
     }
@@ -30,13 +30,12 @@ class GrowDevice final : public Step {
   private:
     RunningFilesystem& filesystem_;
     std::uint64_t sectors_;
-    Say say_;
 };
 
 class ChangeTable final : public Step {
   public:
-    ChangeTable(RunningFilesystem& filesystem, const TableChange& change, Say say)
-        : filesystem_(filesystem), change_(change), say_(std::move(say)) {}
+    ChangeTable(RunningFilesystem& filesystem, const TableChange& change)
+        : filesystem_(filesystem), change_(change) {}
     std::string kind() const override { return "ploop.partition-table"; }
     std::string text() const override {
         return change_.partition == 0
@@ -49,13 +48,14 @@ class ChangeTable final : public Step {
             NodeDevice disk(context.doors().files, filesystem_.device.node, Access::write);
             change_table_in_place(disk, read_partition_table(disk), change_);
         } catch (const Error& error) {
-            throw PloopError(Exit::change_table, error.code(),
-                             fmt::format("{}. The disk has its new size, but its partition table is the old one; "
-                                         "the same command tries again",
-                                         error.what()),
-                             error.reason());
+            throw PloopError(
+                Exit::change_table, error.code(),
+                fmt::format("{}. The disk has its new size, but its partition table is the old one; "
+                            "the same command tries again",
+                            error.what()),
+                error.reason());
         }
-        ask_device(filesystem_, say_, "partitions");
+        filesystem_.ask("partitions");
     }
     std::string needs_no_undo() const override {
         return "each cut leaves a valid table, and the partition only becomes larger";
@@ -64,40 +64,42 @@ class ChangeTable final : public Step {
   private:
     RunningFilesystem& filesystem_;
     TableChange change_;
-    Say say_;
 };
 
 class CheckFilesystem final : public Step {
   public:
-    CheckFilesystem(RunningFilesystem& filesystem, Say say) : filesystem_(filesystem), say_(std::move(say)) {}
+    CheckFilesystem(RunningFilesystem& filesystem) : filesystem_(filesystem) {}
     std::string kind() const override { return "ploop.fsck"; }
-    std::string text() const override { return fmt::format("check the {} on {} (e2fsck)", filesystem_.type, filesystem_.node); }
+    std::string text() const override {
+        return fmt::format("check the {} on {} (e2fsck)", filesystem_.type, filesystem_.node);
+    }
     void commit(StepContext& context) override {
-        const CommandResult result = run_program(context, say_, "e2fsck", {"-p", "-f", filesystem_.node});
+        const CommandResult result =
+            run_program(context, filesystem_, "e2fsck", {"-p", "-f", filesystem_.node});
         constexpr int mended = 1;
         if (result.exit_status > mended || result.timed_out) {
-            throw PloopError(Exit::fsck, ErrorCode::damaged,
-                             fmt::format("The file system on {} must be repaired first: e2fsck -f {} (its status is "
-                                         "{}: {})",
-                                         filesystem_.node, filesystem_.node, result.exit_status, last_words(result)),
-                             Reason::filesystem_damaged);
+            throw PloopError(
+                Exit::fsck, ErrorCode::damaged,
+                fmt::format("The file system on {} must be repaired first: e2fsck -f {} (its status is "
+                            "{}: {})",
+                            filesystem_.node, filesystem_.node, result.exit_status, last_words(result)),
+                Reason::filesystem_damaged);
         }
     }
     std::string needs_no_undo() const override { return "it mends what can be mended without a question"; }
 
   private:
     RunningFilesystem& filesystem_;
-    Say say_;
 };
 
 class GrowFilesystem final : public Step {
   public:
-    GrowFilesystem(RunningFilesystem& filesystem, std::uint64_t wanted_sectors, Say say)
-        : filesystem_(filesystem), wanted_sectors_(wanted_sectors), say_(std::move(say)) {}
+    GrowFilesystem(RunningFilesystem& filesystem, std::uint64_t wanted_sectors)
+        : filesystem_(filesystem), wanted_sectors_(wanted_sectors) {}
     std::string kind() const override { return "ploop.grow-filesystem"; }
     std::string text() const override {
-        return fmt::format("grow the {} {} to its partition ({})", filesystem_.type,
-                           place_of(filesystem_), program());
+        return fmt::format("grow the {} {} to its partition ({})", filesystem_.type, filesystem_.place(),
+                           program());
     }
     void commit(StepContext& context) override {
         // These two can only be asked to grow while they are mounted.
@@ -105,12 +107,14 @@ class GrowFilesystem final : public Step {
         if (!filesystem_.is_ext()) {
             mount.emplace(filesystem_);
         }
-        const CommandResult result = run_program(context, say_, program(), arguments());
+        const CommandResult result = run_program(context, filesystem_, program(), arguments());
         if (!result.ok()) {
             refuse(result);
         }
     }
-    std::string needs_no_undo() const override { return "growing a file system is safe at any moment; it can be asked for again"; }
+    std::string needs_no_undo() const override {
+        return "growing a file system is safe at any moment; it can be asked for again";
+    }
 
   private:
     std::string program() const {
@@ -123,40 +127,42 @@ class GrowFilesystem final : public Step {
         if (filesystem_.type == "xfs") {
             return {"-d", filesystem_.mount_point};
         }
-        return {"filesystem", "resize", fmt::format("{}:max", btrfs_device_id(filesystem_.node)), filesystem_.mount_point};
+        return {"filesystem", "resize", fmt::format("{}:max", btrfs_device_id(filesystem_.node)),
+                filesystem_.mount_point};
     }
     [[noreturn]] void refuse(const CommandResult& result) const {
         std::string way_out = "the same command tries again";
         if (filesystem_.is_ext() && filesystem_.mounted() && lacks_resource_capability(result)) {
             const std::string& name = filesystem_.name();
-            way_out = fmt::format(
-                "Growing a mounted ext4 needs the capability CAP_SYS_RESOURCE, which this process has not. Run the "
-                "same command as a root that has it; or unmount the disk (ploop umount {}) and run ploop resize -s {} "
-                "{} then",
-                name, wanted_sectors_, name);
+            way_out = fmt::format("Growing a mounted ext4 needs the capability CAP_SYS_RESOURCE, which this "
+                                  "process has not. Run the "
+                                  "same command as a root that has it; or unmount the disk (ploop umount {}) "
+                                  "and run ploop resize -s {} "
+                                  "{} then",
+                                  name, wanted_sectors_, name);
         }
-        throw PloopError(Exit::resize_filesystem, ErrorCode::failure,
-                         fmt::format("The disk and its partition have the new size, but the {} on {} has not: {} says "
-                                     "\"{}\". {}",
-                                     filesystem_.type, filesystem_.node, program(), last_words(result), way_out));
+        throw PloopError(
+            Exit::resize_filesystem, ErrorCode::failure,
+            fmt::format("The disk and its partition have the new size, but the {} on {} has not: {} says "
+                        "\"{}\". {}",
+                        filesystem_.type, filesystem_.node, program(), last_words(result), way_out));
     }
 
     RunningFilesystem& filesystem_;
     std::uint64_t wanted_sectors_;
-    Say say_;
 };
 
 class ShrinkFilesystem final : public Step {
   public:
-    ShrinkFilesystem(RunningFilesystem& filesystem, std::uint64_t new_size, Say say)
-        : filesystem_(filesystem), new_size_(new_size), say_(std::move(say)) {}
+    ShrinkFilesystem(RunningFilesystem& filesystem, std::uint64_t new_size)
+        : filesystem_(filesystem), new_size_(new_size) {}
     std::string kind() const override { return "ploop.shrink-filesystem"; }
     std::string text() const override {
         return fmt::format("shrink the {} on {} to {} bytes (resize2fs), and give back what lies behind it",
                            filesystem_.type, filesystem_.node, new_size_);
     }
     void commit(StepContext& context) override {
-        const CommandResult result = run_program(context, say_, "resize2fs",
+        const CommandResult result = run_program(context, filesystem_, "resize2fs",
                                                  {filesystem_.node, fmt::format("{}K", new_size_ / 1024)});
         if (!result.ok()) {
             throw PloopError(Exit::resize_filesystem, ErrorCode::failure,
@@ -165,34 +171,35 @@ class ShrinkFilesystem final : public Step {
         }
         discard_behind(filesystem_.node, new_size_);
     }
-    std::string needs_no_undo() const override { return "resize2fs finishes what it has begun; the disk keeps its size"; }
+    std::string needs_no_undo() const override {
+        return "resize2fs finishes what it has begun; the disk keeps its size";
+    }
 
   private:
     RunningFilesystem& filesystem_;
     std::uint64_t new_size_;
-    Say say_;
 };
 
 } // namespace
 
-std::unique_ptr<Step> grow_device_step(RunningFilesystem& filesystem, std::uint64_t sectors, Say say) {
-    return std::make_unique<GrowDevice>(filesystem, sectors, std::move(say));
+std::unique_ptr<Step> grow_device_step(RunningFilesystem& filesystem, std::uint64_t sectors) {
+    return std::make_unique<GrowDevice>(filesystem, sectors);
 }
 
-std::unique_ptr<Step> table_step(RunningFilesystem& filesystem, const TableChange& change, Say say) {
-    return std::make_unique<ChangeTable>(filesystem, change, std::move(say));
+std::unique_ptr<Step> table_step(RunningFilesystem& filesystem, const TableChange& change) {
+    return std::make_unique<ChangeTable>(filesystem, change);
 }
 
-std::unique_ptr<Step> check_filesystem_step(RunningFilesystem& filesystem, Say say) {
-    return std::make_unique<CheckFilesystem>(filesystem, std::move(say));
+std::unique_ptr<Step> check_filesystem_step(RunningFilesystem& filesystem) {
+    return std::make_unique<CheckFilesystem>(filesystem);
 }
 
-std::unique_ptr<Step> grow_filesystem_step(RunningFilesystem& filesystem, std::uint64_t wanted_sectors, Say say) {
-    return std::make_unique<GrowFilesystem>(filesystem, wanted_sectors, std::move(say));
+std::unique_ptr<Step> grow_filesystem_step(RunningFilesystem& filesystem, std::uint64_t wanted_sectors) {
+    return std::make_unique<GrowFilesystem>(filesystem, wanted_sectors);
 }
 
-std::unique_ptr<Step> shrink_filesystem_step(RunningFilesystem& filesystem, std::uint64_t new_size, Say say) {
-    return std::make_unique<ShrinkFilesystem>(filesystem, new_size, std::move(say));
+std::unique_ptr<Step> shrink_filesystem_step(RunningFilesystem& filesystem, std::uint64_t new_size) {
+    return std::make_unique<ShrinkFilesystem>(filesystem, new_size);
 }
 
 } // namespace disktool::ploop::cli

@@ -37,8 +37,8 @@ Maintenance::Maintenance(int minor, const std::string& what)
     : file_(real_doors().files.open(path_of(minor), {.write = true, .create = true})) {
     if (!file_->try_lock_bytes(lock_byte, LockMode::exclusive)) {
         throw PloopError(Exit::busy, ErrorCode::locked,
-                         fmt::format("Can't continue, another operation is in progress on /dev/ploop{}: {}", minor,
-                                     text_of(*file_)),
+                         fmt::format("Can't continue, another operation is in progress on /dev/ploop{}: {}",
+                                     minor, text_of(*file_)),
                          Reason::image_in_use);
     }
     const std::string text = fmt::format("{} (process {})", what, getpid());

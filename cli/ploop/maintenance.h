@@ -10,8 +10,8 @@
 
 namespace disktool::ploop::cli {
 
-/// Held while a command inflates, deflates, trims or resizes. (The verbs of the device's own process it puts one
-/// behind the other itself.) Goes with the process.
+/// Held while a command inflates, deflates, trims or resizes. (The verbs of the device's own process it puts
+/// one behind the other itself.) Goes with the process.
 class Maintenance {
   public:
     /// `what`: "DISCARD", for those who ask meanwhile. Throws PloopError(busy) naming who is at work.

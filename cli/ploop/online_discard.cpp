@@ -33,18 +33,21 @@ void show_sizes(const Options& options, const RunningFilesystem& filesystem) {
     for (const DeviceImage& image : filesystem.device.images) {
         images += real_doors().files.status(image.path).value_or(FileStatus{}).allocated;
     }
-    options.output->result(fmt::format("Balloon size: {:8}MB\nData size:    {:8}MB\nPloop size:   {:8}MB\nImage size:   "
-                                       "{:8}MB\n",
-                                       balloon / MiB, data / MiB, shown / MiB, images / MiB));
-    options.output->json()["sizes"] = {{"balloon", balloon}, {"data", data}, {"disk", shown}, {"images", images}};
+    options.output->result(
+        fmt::format("Balloon size: {:8}MB\nData size:    {:8}MB\nPloop size:   {:8}MB\nImage size:   "
+                    "{:8}MB\n",
+                    balloon / MiB, data / MiB, shown / MiB, images / MiB));
+    options.output->json()["sizes"] = {
+        {"balloon", balloon}, {"data", data}, {"disk", shown}, {"images", images}};
 }
 
 } // namespace
 
 int discard_running(const Options& options, RunningFilesystem& filesystem, const DiscardOptions& request) {
     if (!filesystem.mounted() && !request.automount) {
-        throw ParameterError("Unable to discard: image is not mounted. With --automount it is, for as long as this "
-                             "takes");
+        throw ParameterError(
+            "Unable to discard: image is not mounted. With --automount it is, for as long as this "
+            "takes");
     }
     if (request.stat) {
         const TemporaryMount mount(filesystem);
@@ -53,9 +56,10 @@ int discard_running(const Options& options, RunningFilesystem& filesystem, const
     }
     const RunningImage image = running_image(filesystem.device);
     if (image.raw) {
-        throw ParameterError(fmt::format("{} is a raw disk: nothing of it is stored that could be left out. Convert it to "
-                                         "ploop1 when it is at rest",
-                                         filesystem.name()));
+        throw ParameterError(
+            fmt::format("{} is a raw disk: nothing of it is stored that could be left out. Convert it to "
+                        "ploop1 when it is at rest",
+                        filesystem.name()));
     }
     if (filesystem.device.read_only) {
         throw ParameterError(fmt::format("{} is read-only", filesystem.device.node));
@@ -69,17 +73,14 @@ int discard_running(const Options& options, RunningFilesystem& filesystem, const
         maintenance.emplace(filesystem.device.minor, "DISCARD");
         mount.emplace(filesystem);
     }
-    const Say say = say_of(options);
     Plan plan("balloon discard", filesystem.name());
     if (request.defrag) {
-        plan.add(defragment_step(filesystem, image.cluster, say));
+        plan.add(defragment_step(filesystem, image.cluster));
     }
-    plan.add(trim_step(filesystem,
-                       {.cluster = image.cluster,
-                        .smallest = request.min_block_sectors * sector_size,
-                        .enough = request.to_free_sectors * sector_size},
-                       say));
-    plan.add(compact_step(filesystem, image.cluster, say));
+    plan.add(trim_step(filesystem, {.cluster = image.cluster,
+                                    .smallest = request.min_block_sectors * sector_size,
+                                    .enough = request.to_free_sectors * sector_size}));
+    plan.add(compact_step(filesystem, image.cluster));
     const std::uint64_t before = real_doors().files.status(image.path).value_or(FileStatus{}).size;
     carry_out(options, plan);
     if (options.dry_run) {
@@ -87,7 +88,7 @@ int discard_running(const Options& options, RunningFilesystem& filesystem, const
     }
     const std::uint64_t after = real_doors().files.status(image.path).value_or(FileStatus{}).size;
     const std::uint64_t cut = before - std::min(before, after);
-    say(fmt::format("{} clusters have been relocated", cut / image.cluster));
+    filesystem.say(fmt::format("{} clusters have been relocated", cut / image.cluster));
     options.output->json()["bytes_cut"] = cut;
     return 0;
 }

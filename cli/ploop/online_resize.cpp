@@ -32,9 +32,9 @@ std::uint64_t rounded(std::uint64_t sectors, std::uint64_t cluster) {
     }
     const std::uint64_t wanted = round_up(sectors * sector_size, cluster);
     if (wanted <= clusters_around * cluster) {
-        throw ParameterError(fmt::format(
-            "Unable to change image size to {} sectors: it must have more than 4 clusters of {}", sectors,
-            size_text(cluster)));
+        throw ParameterError(
+            fmt::format("Unable to change image size to {} sectors: it must have more than 4 clusters of {}",
+                        sectors, size_text(cluster)));
     }
     return wanted;
 }
@@ -76,57 +76,59 @@ class Growth {
     TableChange change_;
 };
 
-void plan_growth(Plan& plan, RunningFilesystem& filesystem, std::uint64_t wanted, std::uint64_t cluster, const Say& say) {
+void plan_growth(Plan& plan, RunningFilesystem& filesystem, std::uint64_t wanted, std::uint64_t cluster) {
     const Growth growth(filesystem, wanted, cluster);
     if (wanted > device_size(filesystem.device.node)) {
-        plan.add(grow_device_step(filesystem, wanted / sector_size, say));
+        plan.add(grow_device_step(filesystem, wanted / sector_size));
     }
     if (const auto change = growth.change()) {
-        plan.add(table_step(filesystem, *change, say));
+        plan.add(table_step(filesystem, *change));
     }
     const bool can = filesystem.is_ext() || filesystem.type == "xfs" || filesystem.type == "btrfs";
     if (!growth.follows || !can) {
-        plan.note(growth.follows
-                      ? fmt::format("what lies on {} ({}) keeps its size: only ext, XFS and btrfs are made to follow",
-                                    filesystem.node, filesystem.type.empty() ? "nothing known" : filesystem.type)
-                      : fmt::format("{} keeps its size, as it does not lie at the end of the disk", filesystem.node));
+        plan.note(
+            growth.follows
+                ? fmt::format("what lies on {} ({}) keeps its size: only ext, XFS and btrfs are made to follow",
+                              filesystem.node, filesystem.type.empty() ? "nothing known" : filesystem.type)
+                : fmt::format("{} keeps its size, as it does not lie at the end of the disk", filesystem.node));
         return;
     }
-    plan.add(grow_filesystem_step(filesystem, wanted / sector_size, say));
+    plan.add(grow_filesystem_step(filesystem, wanted / sector_size));
 }
 
 void plan_balloon(Plan& plan, RunningFilesystem& filesystem, std::uint64_t sectors, std::uint64_t wanted,
-                  const RunningImage& image, const Say& say) {
+                  const RunningImage& image) {
     const BalloonSpace space = balloon_space(filesystem);
     const std::uint64_t target = space.for_disk(wanted, image.cluster);
     const std::uint64_t smallest = space.smallest_disk(image.cluster);
     if (target > space.balloon && wanted < smallest) {
-        throw ParameterError(fmt::format("Unable to change image size to {} sectors, minimal size is {}", sectors,
-                                         smallest / sector_size));
+        throw ParameterError(fmt::format("Unable to change image size to {} sectors, minimal size is {}",
+                                         sectors, smallest / sector_size));
     }
     // What the balloon will cover is given back first: afterwards it is no free space any more.
     if (target > space.balloon && !image.raw) {
-        plan.add(trim_step(filesystem, {.cluster = image.cluster, .smallest = image.cluster}, say));
+        plan.add(trim_step(filesystem, {.cluster = image.cluster, .smallest = image.cluster}));
     }
-    plan.add(balloon_step(filesystem, target, say));
+    plan.add(balloon_step(filesystem, target));
     if (target > space.balloon && !image.raw) {
-        plan.add(compact_step(filesystem, image.cluster, say));
+        plan.add(compact_step(filesystem, image.cluster));
     }
     plan.note("the disk and its file system keep their size: the balloon takes what is to be used no more");
 }
 
-void plan_offline_shrink(Plan& plan, RunningFilesystem& filesystem, std::uint64_t wanted, const RunningImage& image,
-                         const Say& say) {
+void plan_offline_shrink(Plan& plan, RunningFilesystem& filesystem, std::uint64_t wanted,
+                         const RunningImage& image) {
     if (!filesystem.is_ext()) {
-        throw ParameterError(fmt::format("{} is not mounted, and holds no ext file system: mount it, and its balloon is "
-                                         "inflated; or unmount the device (ploop umount -d {}) and resize the disk",
-                                         filesystem.node, filesystem.device.node));
+        throw ParameterError(
+            fmt::format("{} is not mounted, and holds no ext file system: mount it, and its balloon is "
+                        "inflated; or unmount the device (ploop umount -d {}) and resize the disk",
+                        filesystem.node, filesystem.device.node));
     }
     const std::uint64_t size = wanted - clusters_around * image.cluster;
-    plan.add(check_filesystem_step(filesystem, say));
-    plan.add(shrink_filesystem_step(filesystem, size, say));
+    plan.add(check_filesystem_step(filesystem));
+    plan.add(shrink_filesystem_step(filesystem, size));
     if (!image.raw) {
-        plan.add(compact_step(filesystem, image.cluster, say));
+        plan.add(compact_step(filesystem, image.cluster));
     }
     plan.note("the disk keeps its size: only a disk at rest gets smaller itself");
 }
@@ -162,7 +164,8 @@ int finish(const Options& options, RunningFilesystem& filesystem, Plan& plan, st
     return 0;
 }
 
-std::optional<Maintenance> begin(const Options& options, const RunningFilesystem& filesystem, const char* what) {
+std::optional<Maintenance> begin(const Options& options, const RunningFilesystem& filesystem,
+                                 const char* what) {
     return options.dry_run ? std::nullopt : std::make_optional<Maintenance>(filesystem.device.minor, what);
 }
 
@@ -174,24 +177,23 @@ int resize_running(const Options& options, RunningFilesystem& filesystem, std::u
     const std::uint64_t wanted = rounded(sectors, image.cluster);
     const auto maintenance = begin(options, filesystem, "RESIZE");
     const std::uint64_t size = device_size(filesystem.device.node);
-    const Say say = say_of(options);
     Plan plan("resize", filesystem.name());
     if (wanted < size && filesystem.mounted()) {
-        plan_balloon(plan, filesystem, sectors, wanted, image, say);
+        plan_balloon(plan, filesystem, sectors, wanted, image);
         return finish(options, filesystem, plan, size);
     }
     if (filesystem.mounted() && BalloonFile(filesystem.mount_point).size() > 0) {
-        plan.add(balloon_step(filesystem, 0, say));
+        plan.add(balloon_step(filesystem, 0));
     }
     deflate_unmounted(filesystem, options);
     if (wanted < size) {
-        plan_offline_shrink(plan, filesystem, wanted, image, say);
+        plan_offline_shrink(plan, filesystem, wanted, image);
         return finish(options, filesystem, plan, size);
     }
     if (!filesystem.mounted() && filesystem.is_ext()) {
-        plan.add(check_filesystem_step(filesystem, say));
+        plan.add(check_filesystem_step(filesystem));
     }
-    plan_growth(plan, filesystem, wanted, image.cluster, say);
+    plan_growth(plan, filesystem, wanted, image.cluster);
     return finish(options, filesystem, plan, size);
 }
 
@@ -202,36 +204,15 @@ int inflate_running(const Options& options, RunningFilesystem& filesystem) {
     }
     const RunningImage image = running_image(filesystem.device);
     const auto maintenance = begin(options, filesystem, "BALLOON");
-    const Say say = say_of(options);
     Plan plan("resize", filesystem.name());
     if (!image.raw) {
-        plan.add(trim_step(filesystem, {.cluster = image.cluster, .smallest = image.cluster}, say));
+        plan.add(trim_step(filesystem, {.cluster = image.cluster, .smallest = image.cluster}));
     }
-    plan.add(largest_balloon_step(filesystem, image.cluster, say));
+    plan.add(largest_balloon_step(filesystem, image.cluster));
     if (!image.raw) {
-        plan.add(compact_step(filesystem, image.cluster, say));
+        plan.add(compact_step(filesystem, image.cluster));
     }
     return finish(options, filesystem, plan, device_size(filesystem.device.node));
-}
-
-int grow_running(const Options& options, RunningFilesystem& filesystem, std::uint64_t sectors) {
-    refuse_read_only(filesystem);
-    const std::uint64_t size = device_size(filesystem.device.node);
-    const RunningImage image = running_image(filesystem.device);
-    if (sectors > UINT64_MAX / sector_size || sectors * sector_size < size) {
-        throw ParameterError(fmt::format("{} has {} sectors: ploop grow makes it larger only, by whole clusters",
-                                         filesystem.device.node, size / sector_size));
-    }
-    if (sectors * sector_size % image.cluster != 0) {
-        throw ParameterError(fmt::format("{} sectors are no multiple of the cluster of {}, which is {} sectors", sectors,
-                                         filesystem.name(), image.cluster / sector_size));
-    }
-    const auto maintenance = begin(options, filesystem, "GROW");
-    Plan plan("grow", filesystem.name());
-    if (sectors * sector_size > size) {
-        plan.add(grow_device_step(filesystem, sectors, say_of(options)));
-    }
-    return carry_out(options, plan);
 }
 
 } // namespace disktool::ploop::cli

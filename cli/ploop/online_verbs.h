@@ -10,13 +10,11 @@
 
 namespace disktool::ploop::cli {
 
-/// `ploop resize -s`: larger: disk, partition and file system; smaller: of a mounted one the balloon, else the file
-/// system. `sectors` is as given, not rounded.
+/// `ploop resize -s`: larger: disk, partition and file system; smaller: of a mounted one the balloon, else the
+/// file system. `sectors` is as given, not rounded.
 int resize_running(const Options& options, RunningFilesystem& filesystem, std::uint64_t sectors);
 /// `ploop resize -b`: the balloon as large as it can be.
 int inflate_running(const Options& options, RunningFilesystem& filesystem);
-/// `ploop grow`: the device alone.
-int grow_running(const Options& options, RunningFilesystem& filesystem, std::uint64_t sectors);
 /// `ploop balloon discard`.
 int discard_running(const Options& options, RunningFilesystem& filesystem, const DiscardOptions& request);
 

@@ -22,11 +22,11 @@ int run_resize(Options& options, const std::vector<std::string>& words) {
     }
     const std::optional<FileStatus> status = real_doors().files.status(operand);
     if (status && status->type == FileType::block_device) {
-        const auto running = filesystem_of_device(operand);
-        return inflate ? inflate_running(options, *running) : resize_running(options, *running, sectors);
+        RunningFilesystem running = filesystem_of_device(options, operand);
+        return inflate ? inflate_running(options, running) : resize_running(options, running, sectors);
     }
     const std::string descriptor = descriptor_operand(operand);
-    if (const auto running = filesystem_of_descriptor(options, descriptor)) {
+    if (auto running = filesystem_of_descriptor(options, descriptor)) {
         return inflate ? inflate_running(options, *running) : resize_running(options, *running, sectors);
     }
     if (inflate) {

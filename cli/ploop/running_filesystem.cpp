@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "running_filesystem.h"
 
+#include "descriptor.h"
+#include "header.h"
 #include "mount_table.h"
 
+#include <disktool/doors.h>
 #include <disktool/error.h>
 #include <disktool/log.h>
 
@@ -29,26 +32,15 @@ const MountPoint* mount_of(const std::vector<MountPoint>& points, const std::str
     return found == points.end() ? nullptr : &*found;
 }
 
-std::unique_ptr<RunningFilesystem> filesystem_of(const DeviceState& device) {
-    return std::make_unique<RunningFilesystem>(running_filesystem(device));
-}
-
 } // namespace
 
-std::string place_of(const RunningFilesystem& filesystem) {
-    return filesystem.mounted() ? "at " + filesystem.mount_point : "on " + filesystem.node;
-}
-
-RunningFilesystem running_filesystem(const DeviceState& device) {
-    RunningFilesystem found;
-    found.device = device;
+RunningFilesystem running_filesystem(const Options& options, const DeviceState& device) {
     if (!device.alive) {
-        throw PloopError(Exit::device_open, ErrorCode::failure,
-                         fmt::format("The process of {} has died. ploop umount -d {} clears away what is left of it; "
-                                     "then the disk can be mounted again",
-                                     device.node, device.node));
+        refuse_dead(device);
     }
-    found.client = ControlClient::connect(device_file(device.minor, "sock"));
+    RunningFilesystem found;
+    found.options = &options;
+    found.device = device;
     const std::vector<MountPoint> points = mount_points_of(device);
     found.node = filesystem_node(device);
     const MountPoint* point = mount_of(points, found.node);
@@ -75,44 +67,26 @@ RunningFilesystem running_filesystem(const DeviceState& device) {
     return found;
 }
 
-std::unique_ptr<RunningFilesystem> filesystem_of_descriptor(const Options& options,
- const std::string& descriptor) {
-    FileDoor& files = real_doors().files;
-    const Descriptor read = Descriptor::load(files, descriptor);
-    const ImageEntry* top = read.image(read.top);
-    if (top == nullptr) {
-        return nullptr;
-    }
-    const std::optional<FileStatus> image = files.status(resolve(files, descriptor, *top, options.allowed));
-    if (!image) {
-        return nullptr;
-    }
-    for (const DeviceState& device : devices_of_image(*image)) {
-        const DeviceImage& written = device.images.back();
-        if (!device.read_only && written.device == image->device && written.inode == image->inode) {
-            return filesystem_of(device);
-        }
-    }
-    return nullptr;
+std::optional<RunningFilesystem> filesystem_of_descriptor(const Options& options,
+                                                          const std::string& descriptor) {
+    const std::optional<DeviceState> device = writer_of_disk(descriptor);
+    return device ? std::make_optional(running_filesystem(options, *device)) : std::nullopt;
 }
 
-std::unique_ptr<RunningFilesystem> filesystem_of_device(const std::string& device) {
-    if (const std::optional<DeviceState> state = device_of_node(device)) {
-        return filesystem_of(*state);
-    }
-    throw ParameterError(fmt::format("{} is no running ploop device; ploop list shows which there are", device));
+RunningFilesystem filesystem_of_device(const Options& options, const std::string& device) {
+    return running_filesystem(options, device_of_word(device));
 }
 
-std::unique_ptr<RunningFilesystem> filesystem_of_mount(const std::string& mount_point) {
+RunningFilesystem filesystem_of_mount(const Options& options, const std::string& mount_point) {
     if (const std::optional<MountPoint> point = mounted_on(mount_point)) {
         if (const std::optional<DeviceState> state = device_of_node(point->source)) {
-            auto found = filesystem_of(*state);
-            found->mount_point = point->path;
+            RunningFilesystem found = running_filesystem(options, *state);
+            found.mount_point = point->path;
             return found;
         }
     }
-    throw ParameterError(fmt::format("No ploop device is mounted at {}; ploop list -a shows where they are",
-                                     mount_point));
+    throw ParameterError(
+        fmt::format("No ploop device is mounted at {}; ploop list -a shows where they are", mount_point));
 }
 
 RunningImage running_image(const DeviceState& device) {
@@ -174,15 +148,6 @@ TemporaryMount::~TemporaryMount() {
     } catch (const Error& error) {
         log(LogLevel::warning, error.what());
     }
-}
-
-ControlMessage ask_device(RunningFilesystem& filesystem, const Say& say, const std::string& request,
-                          ControlMessage arguments, CancelToken* cancel) {
-    ControlClient::Listener listener;
-    listener.say = say;
-    listener.cancel = cancel;
-    listener.warn = [](const std::string& line) { log(LogLevel::warning, line); };
-    return filesystem.client->ask(request, std::move(arguments), listener);
 }
 
 } // namespace disktool::ploop::cli

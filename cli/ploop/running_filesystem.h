@@ -2,44 +2,47 @@
 // The file system on a running device, as those commands see it that work through its mount.
 #pragma once
 
-#include "device/control.h"
-#include "device/device_state.h"
-#include "operations.h"
 #include "options.h"
+#include "running_devices.h"
 
 #include <cstdint>
-#include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 
 namespace disktool::ploop::cli {
 
 struct RunningFilesystem {
+    const Options* options = nullptr; ///< of this run
     DeviceState device;
-    std::unique_ptr<ControlClient> client; ///< of the device's process
-    std::string node;                      ///< of the partition that holds it, or of the whole device
-    int partition = 0;                     ///< 0: the whole device
-    std::string type;                      ///< "ext4"; empty: nothing that is known
-    std::string mount_point;               ///< empty: not mounted
+    std::string node;        ///< of the partition that holds it, or of the whole device
+    int partition = 0;       ///< 0: the whole device
+    std::string type;        ///< "ext4"; empty: nothing that is known
+    std::string mount_point; ///< empty: not mounted
 
     bool mounted() const { return !mount_point.empty(); }
     bool is_ext() const { return type.starts_with("ext"); }
     /// What messages call the disk: its descriptor, or its node.
     const std::string& name() const { return device.descriptor.empty() ? device.node : device.descriptor; }
+    /// "at /mnt", "on /dev/ploop0p1".
+    std::string place() const { return mounted() ? "at " + mount_point : "on " + node; }
+    void say(const std::string& line) const { options->output->say(line); }
+    /// Asks the device's process.
+    ControlMessage ask(const std::string& request, ControlMessage arguments = ControlMessage::object()) const {
+        return ask_device(*options, device, request, std::move(arguments));
+    }
 };
 
-/// For sentences: "at /mnt", "on /dev/ploop0p1".
-std::string place_of(const RunningFilesystem& filesystem);
+/// Looks where it is mounted. Of several partitions the mounted one, else the first. `options` must outlive it.
+RunningFilesystem running_filesystem(const Options& options, const DeviceState& device);
 
-/// Looks where it is mounted, and asks the device's process that it answers. Of several partitions the mounted one,
-/// else the first. Throws PloopError(device_open) where the process is dead.
-RunningFilesystem running_filesystem(const DeviceState& device);
-
-/// Of the device that writes the top of that disk; none: the disk is at rest.
-std::unique_ptr<RunningFilesystem> filesystem_of_descriptor(const Options& options, const std::string& descriptor);
-/// By -d DEVICE: "/dev/ploop0", a partition of it. Throws ParameterError where no such device runs.
-std::unique_ptr<RunningFilesystem> filesystem_of_device(const std::string& device);
+/// Of the device that writes the top of that disk; none: the disk is at rest, or only read.
+std::optional<RunningFilesystem> filesystem_of_descriptor(const Options& options,
+                                                          const std::string& descriptor);
+/// By -d DEVICE: "/dev/ploop0", a partition of it. Throws PloopError(device_open) where no such device runs.
+RunningFilesystem filesystem_of_device(const Options& options, const std::string& device);
 /// By -m MOUNT_POINT. Throws ParameterError where nothing of ours is mounted there.
-std::unique_ptr<RunningFilesystem> filesystem_of_mount(const std::string& mount_point);
+RunningFilesystem filesystem_of_mount(const Options& options, const std::string& mount_point);
 
 /// What of the top image matters to those who work on the file system.
 struct RunningImage {
@@ -65,9 +68,5 @@ class TemporaryMount {
     bool mounted_ = false;
     std::string folder_;
 };
-
-/// Asks the device's process; what it says goes to `say`, its warnings to the log. When `cancel` is, Error(interrupted).
-ControlMessage ask_device(RunningFilesystem& filesystem, const Say& say, const std::string& request,
-                          ControlMessage arguments = ControlMessage::object(), CancelToken* cancel = nullptr);
 
 } // namespace disktool::ploop::cli

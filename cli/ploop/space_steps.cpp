@@ -17,20 +17,21 @@ namespace {
 
 class Defragment final : public Step {
   public:
-    Defragment(RunningFilesystem& filesystem, std::uint64_t cluster, Say say)
-        : filesystem_(filesystem), cluster_(cluster), say_(std::move(say)) {}
+    Defragment(RunningFilesystem& filesystem, std::uint64_t cluster)
+        : filesystem_(filesystem), cluster_(cluster) {}
     std::string kind() const override { return "ploop.defragment"; }
     std::string text() const override {
-        return fmt::format("put the files {} together ({})", place_of(filesystem_), program(real_doors()));
+        return fmt::format("put the files {} together ({})", filesystem_.place(), program(real_doors()));
     }
     void commit(StepContext& context) override {
         const std::string name = program(context.doors());
         if (name.empty() || !has_program(context.doors(), name)) {
-            say_(fmt::format("note: the files are not put together first, as this host has no program for {}{}",
-                             filesystem_.type, name.empty() ? "" : " (" + name + ")"));
+            filesystem_.say(
+                fmt::format("note: the files are not put together first, as this host has no program for {}{}",
+                            filesystem_.type, name.empty() ? "" : " (" + name + ")"));
             return;
         }
-        const CommandResult result = run_program(context, say_, name, arguments(name));
+        const CommandResult result = run_program(context, filesystem_, name, arguments(name));
         if (!result.ok()) {
             context.warn(fmt::format("{} did not put all files together: {}", name, last_words(result)));
         }
@@ -57,17 +58,16 @@ class Defragment final : public Step {
 
     RunningFilesystem& filesystem_;
     std::uint64_t cluster_;
-    Say say_;
 };
 
 class Trim final : public Step {
   public:
-    Trim(RunningFilesystem& filesystem, const TrimStepOptions& options, Say say)
-        : filesystem_(filesystem), options_(options), say_(std::move(say)) {}
+    Trim(RunningFilesystem& filesystem, const TrimStepOptions& options)
+        : filesystem_(filesystem), options_(options) {}
     std::string kind() const override { return "ploop.trim"; }
     std::string text() const override {
         return fmt::format("give free space of the {} {} back to the image (FITRIM), pieces of {} or more{}",
-                           filesystem_.type, place_of(filesystem_),
+                           filesystem_.type, filesystem_.place(),
                            size_text(std::max(options_.smallest, options_.cluster)),
                            options_.enough == 0 ? "" : ", until " + size_text(options_.enough) + " are freed");
     }
@@ -81,8 +81,9 @@ class Trim final : public Step {
         const std::uint64_t all = cost().work();
         std::uint64_t shown = 0;
         const auto watch = [&](std::uint64_t done, std::uint64_t total) {
-            const auto now = static_cast<std::uint64_t>(static_cast<long double>(all) * static_cast<long double>(done) /
-                                                        static_cast<long double>(std::max<std::uint64_t>(total, 1)));
+            const auto now =
+                static_cast<std::uint64_t>(static_cast<long double>(all) * static_cast<long double>(done) /
+                                           static_cast<long double>(std::max<std::uint64_t>(total, 1)));
             context.advance(now - std::min(now, shown));
             shown = std::max(now, shown);
             return options_.enough != 0 && freed_since(before) * options_.cluster >= options_.enough;
@@ -97,7 +98,7 @@ class Trim final : public Step {
     std::uint64_t free_clusters() {
         // A cluster is free once it is written that it is.
         real_doors().files.open(filesystem_.device.node, {})->sync();
-        return ask_device(filesystem_, say_, "status").at("free_clusters").get<std::uint64_t>();
+        return filesystem_.ask("status").at("free_clusters").get<std::uint64_t>();
     }
     std::uint64_t freed_since(std::uint64_t before) {
         const std::uint64_t now = free_clusters();
@@ -106,24 +107,21 @@ class Trim final : public Step {
 
     RunningFilesystem& filesystem_;
     TrimStepOptions options_;
-    Say say_;
 };
 
 class Compact final : public Step {
   public:
-    Compact(RunningFilesystem& filesystem, std::uint64_t cluster, Say say)
-        : filesystem_(filesystem), cluster_(cluster), say_(std::move(say)) {}
+    Compact(RunningFilesystem& filesystem, std::uint64_t cluster)
+        : filesystem_(filesystem), cluster_(cluster) {}
     std::string kind() const override { return "ploop.compact"; }
     std::string text() const override {
         return fmt::format("move clusters from the end of {} into its holes, and cut the file",
                            filesystem_.device.images.back().path);
     }
     void commit(StepContext& context) override {
-        const std::uint64_t cut = ask_device(filesystem_, say_, "compact", ControlMessage::object(), &context.cancel())
-                                      .at("bytes_cut")
-                                      .get<std::uint64_t>();
+        const std::uint64_t cut = filesystem_.ask("compact").at("bytes_cut").get<std::uint64_t>();
         context.report("bytes_cut", cut);
-        say_(fmt::format("TRUNCATED: {} cluster-blocks ({} bytes)", cut / cluster_, cut));
+        filesystem_.say(fmt::format("TRUNCATED: {} cluster-blocks ({} bytes)", cut / cluster_, cut));
     }
     std::string needs_no_undo() const override {
         return "a cluster is moved in such an order that the image is whole at every moment";
@@ -132,21 +130,20 @@ class Compact final : public Step {
   private:
     RunningFilesystem& filesystem_;
     std::uint64_t cluster_;
-    Say say_;
 };
 
 } // namespace
 
-std::unique_ptr<Step> defragment_step(RunningFilesystem& filesystem, std::uint64_t cluster, Say say) {
-    return std::make_unique<Defragment>(filesystem, cluster, std::move(say));
+std::unique_ptr<Step> defragment_step(RunningFilesystem& filesystem, std::uint64_t cluster) {
+    return std::make_unique<Defragment>(filesystem, cluster);
 }
 
-std::unique_ptr<Step> trim_step(RunningFilesystem& filesystem, const TrimStepOptions& options, Say say) {
-    return std::make_unique<Trim>(filesystem, options, std::move(say));
+std::unique_ptr<Step> trim_step(RunningFilesystem& filesystem, const TrimStepOptions& options) {
+    return std::make_unique<Trim>(filesystem, options);
 }
 
-std::unique_ptr<Step> compact_step(RunningFilesystem& filesystem, std::uint64_t cluster, Say say) {
-    return std::make_unique<Compact>(filesystem, cluster, std::move(say));
+std::unique_ptr<Step> compact_step(RunningFilesystem& filesystem, std::uint64_t cluster) {
+    return std::make_unique<Compact>(filesystem, cluster);
 }
 
 } // namespace disktool::ploop::cli

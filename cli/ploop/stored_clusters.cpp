@@ -4,6 +4,7 @@
 #include "header.h"
 #include "little_endian.h"
 
+#include <disktool/doors.h>
 #include <disktool/extents.h>
 
 #include <algorithm>
@@ -40,8 +41,8 @@ std::uint64_t stored_clusters(File& image, const std::vector<Range>& ranges) {
     return stored;
 }
 
-std::optional<std::uint64_t> stored_below_balloon(const RunningFilesystem& filesystem, const RunningImage& image,
-                                                  const BalloonFile& balloon) {
+std::optional<std::uint64_t> stored_below_balloon(const RunningFilesystem& filesystem,
+                                                  const RunningImage& image, const BalloonFile& balloon) {
     if ((!filesystem.is_ext() && filesystem.type != "xfs") || image.raw) {
         return std::nullopt;
     }

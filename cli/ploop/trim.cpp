@@ -32,14 +32,16 @@ constexpr std::uint64_t piece = GiB;
 std::vector<std::uint64_t> rounds_of(const TrimRequest& request) {
     const std::uint64_t smallest = std::max(round_up(request.smallest, request.unit), request.unit);
     std::vector<std::uint64_t> rounds;
-    for (std::uint64_t length = std::max(first_clusters * request.unit, smallest); length > smallest; length /= 2) {
+    for (std::uint64_t length = std::max(first_clusters * request.unit, smallest); length > smallest;
+         length /= 2) {
         rounds.push_back(length);
     }
     rounds.push_back(smallest);
     return rounds;
 }
 
-/// Bytes up to which the file system counts its addresses. btrfs counts others than those of its device: all at once.
+/// Bytes up to which the file system counts its addresses. btrfs counts others than those of its device: all at
+/// once.
 std::uint64_t length_of(int root, const TrimRequest& request) {
     struct statvfs space {};
     if (fstatvfs(root, &space) != 0) {
@@ -51,7 +53,8 @@ std::uint64_t length_of(int root, const TrimRequest& request) {
 }
 
 /// Bytes named free; none: nothing of the file system lies there, or no piece of it can be so long.
-std::optional<std::uint64_t> trim_piece(int root, const TrimRequest& request, Range part, std::uint64_t smallest) {
+std::optional<std::uint64_t> trim_piece(int root, const TrimRequest& request, Range part,
+                                        std::uint64_t smallest) {
     fstrim_range range{part.offset, part.length, smallest};
     while (ioctl(root, FITRIM, &range) != 0) {
         if (errno == EINVAL) {
