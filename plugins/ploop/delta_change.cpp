@@ -39,8 +39,18 @@ void Delta::sync() {
 
 void Delta::write_header(const Header& next) {
     file_->write(0, header_bytes(next));
-    header_ = next;
+    set_header(next);
     sync();
+}
+
+/// Who reads beside us looks at sizes only, which are not touched where they stay.
+void Delta::set_header(const Header& next) {
+    header_.in_use = next.in_use;
+    header_.flags = next.flags;
+    header_.extension_sector = next.extension_sector;
+    if (!(header_ == next)) {
+        header_ = next;
+    }
 }
 
 void Delta::begin() {
@@ -237,18 +247,43 @@ void Delta::flush() {
     if (!begun_) {
         return;
     }
+    gather();
+    try {
+        store_gathered();
+    } catch (...) {
+        take_back();
+        throw;
+    }
+    settle();
+}
+
+void Delta::gather() {
     must_be_begun();
+    bat_.take(gathered_);
+    settling_.swap(freed_);
+}
+
+void Delta::store_gathered() {
     if (unsynced_) {
         sync();
     }
-    if (!bat_.dirty()) {
-        return;
+    if (!gathered_.empty()) {
+        gathered_.write(*file_);
+        sync();
     }
-    bat_.write_dirty(*file_);
-    sync();
-    bat_.clean();
-    give_back(freed_);
-    freed_.clear();
+}
+
+void Delta::settle() {
+    gathered_.clear();
+    give_back(settling_);
+    settling_.clear();
+}
+
+void Delta::take_back() {
+    bat_.take_back(gathered_);
+    gathered_.clear();
+    freed_.insert(freed_.end(), settling_.begin(), settling_.end());
+    settling_.clear();
 }
 
 std::uint64_t Delta::cut() {

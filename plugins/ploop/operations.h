@@ -30,6 +30,8 @@ struct DiskOptions {
     /// Also the locks on the base image by which newer versions of the original know each other. Not where the
     /// core has opened the image, which holds locks on the same bytes.
     bool lock_base_image = false;
+    /// Opened by the process that serves the disk: its images are in use, by us. Nothing is recovered.
+    bool served_by_us = false;
     CancelToken* cancel = nullptr;
     Say say = [](const std::string&) {};
 };
