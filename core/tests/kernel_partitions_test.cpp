@@ -52,6 +52,7 @@ class KernelPartitionsTest : public testing::Test {
     }
     void TearDown() override {
         umount2(mount_point_.c_str(), MNT_DETACH);
+        opened_.close();
         if (loop_) {
             loop_->detach();
         }
@@ -60,8 +61,9 @@ class KernelPartitionsTest : public testing::Test {
     void attach(const std::string& name) {
         const Descriptor file(open(image_.c_str(), O_RDWR | O_CLOEXEC));
         loop_ = LoopDevice::attach(file.get(), {.shown_name = name, .direct_io = false});
+        opened_ = loop_->open(true);
     }
-    int disk() const { return loop_->descriptor(); }
+    int disk() const { return opened_.get(); }
     /// As the table in the image says.
     std::vector<KernelPartition> wanted() {
         test::FileDevice device(image_);
@@ -100,6 +102,7 @@ class KernelPartitionsTest : public testing::Test {
     std::string image_ = folder_ / "disk.img";
     std::string mount_point_ = folder_ / "a place";
     std::unique_ptr<LoopDevice> loop_;
+    Descriptor opened_;
 };
 
 TEST_F(KernelPartitionsTest, TheKernelHasThoseOfTheTable) {
@@ -225,6 +228,7 @@ class DeadDeviceTest : public KernelPartitionsTest {
         state_.pid = 1;
     }
     void store(bool with_loop) {
+        opened_.close();
         loop_->detach();
         attach(state_.loop_name);
         set_kernel_partitions(disk(), wanted());
@@ -245,7 +249,10 @@ class DeadDeviceTest : public KernelPartitionsTest {
                lstat(device_file(state_.minor, "sock").c_str(), &status) != 0;
     }
     /// Our own descriptor must not count as a user.
-    void let_go() { loop_.reset(); }
+    void let_go() {
+        opened_.close();
+        loop_.reset();
+    }
     void TearDown() override {
         if (!loop_ && !node_.empty()) {
             umount2(mount_point_.c_str(), MNT_DETACH);
