@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "errors.h"
-#include "filesystem_figures.h"
 #include "options.h"
+#include "statfs_file.h"
 #include "support/temporary_folder.h"
 #include "words.h"
 

@@ -176,7 +176,8 @@ TEST_F(Copy, EndsTenRoundsOrOneFileLater) {
         much.script.push_back([] { return std::vector<Range>{{0, 4 * cluster}}; });
     }
     EXPECT_EQ(copy(much), (std::pair{0, 0}));
-    EXPECT_THAT(much.calls, ElementsAre("track", "changes", "freeze", "changes", "changes", "changes",
+    // The first round is as long as the file, which has grown by it; the second is more.
+    EXPECT_THAT(much.calls, ElementsAre("track", "changes", "changes", "freeze", "changes", "changes",
                                         "stop tracking", "thaw"));
 }
 
