@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Another file takes the place of an image: a copy of it, on another storage perhaps.
+#include "replace.h"
+
 #include "disk_change.h"
 #include "image_path.h"
 
@@ -21,14 +23,9 @@ class TakeNameStep final : public Step {
     std::string text() const override { return fmt::format("Rename {} over {}", new_file_, old_file_); }
     Details details() const override { return {{"from", new_file_}, {"to", old_file_}}; }
     void commit(StepContext& context) override {
-        FileDoor& files = context.doors().files;
-        // It may have been copied a moment ago, and what it replaces is gone afterwards.
-        files.open(new_file_, {.write = true})->sync();
-        files.rename(new_file_, old_file_);
-        files.sync_directory(directory_of(old_file_));
-        if (directory_of(new_file_) != directory_of(old_file_)) {
-            files.sync_directory(directory_of(new_file_));
-        }
+        // What it replaces is gone afterwards.
+        sync_replacement(context.doors().files, new_file_);
+        take_old_name(context.doors().files, new_file_, old_file_);
         disk_.say(fmt::format("{} has been replaced by {}", old_file_, new_file_));
     }
     std::string needs_no_undo() const override {
@@ -46,17 +43,36 @@ class SyncFileStep final : public Step {
     std::string kind() const override { return "ploop.sync-image"; }
     std::string text() const override { return fmt::format("Put {} on stable storage", path_); }
     Details details() const override { return {{"file", path_}}; }
-    void commit(StepContext& context) override {
-        context.doors().files.open(path_, {.write = true})->sync();
-        context.doors().files.sync_directory(directory_of(path_));
-    }
+    void commit(StepContext& context) override { sync_replacement(context.doors().files, path_); }
     std::string needs_no_undo() const override { return "a file is not changed by being synced"; }
 
   private:
     std::string path_;
 };
 
-Uuid uuid_of(const PloopDisk& disk, const ReplaceRequest& request) {
+/// Sizes, header and BAT: not the data, which would take as long as the copy.
+void require_identical(const Delta& one, const Delta& other) {
+    if (one.raw() != other.raw() || one.file().status().size != other.file().status().size) {
+        refuse_replacement(one, other,
+                           fmt::format("the one has {} and the other {}",
+                                       exact_size_text(one.file().status().size),
+                                       exact_size_text(other.file().status().size)));
+    }
+    Header header = other.header();
+    header.in_use = one.header().in_use;
+    if (!(header == one.header())) {
+        refuse_replacement(one, other, "their headers differ");
+    }
+    for (std::uint64_t cluster = 0; cluster < one.clusters(); ++cluster) {
+        if (one.place(cluster) != other.place(cluster)) {
+            refuse_replacement(one, other, fmt::format("their BATs differ at guest cluster {}", cluster));
+        }
+    }
+}
+
+} // namespace
+
+Uuid uuid_to_replace(const PloopDisk& disk, const ReplaceRequest& request) {
     if (request.uuid.has_value() != request.current_file.empty()) {
         refuse("Name the image to be replaced either by its uuid (-u) or by its file (-o)");
     }
@@ -79,42 +95,19 @@ Uuid uuid_of(const PloopDisk& disk, const ReplaceRequest& request) {
                        request.current_file, disk.path()));
 }
 
-[[noreturn]] void differ(const Delta& one, const Delta& other, const std::string& what) {
+void refuse_replacement(const Delta& one, const Delta& other, const std::string& what) {
     throw PloopError(Exit::fatal_check, ErrorCode::damaged,
                      fmt::format("{} cannot take the place of {}: {}. Only a copy of an image can",
                                  other.path(), one.path(), what));
 }
 
-/// Sizes, header and BAT: not the data, which would take as long as the copy.
-void require_identical(const Delta& one, const Delta& other) {
-    if (one.raw() != other.raw() || one.file().status().size != other.file().status().size) {
-        differ(one, other,
-               fmt::format("the one has {} and the other {}", exact_size_text(one.file().status().size),
-                           exact_size_text(other.file().status().size)));
-    }
-    Header header = other.header();
-    header.in_use = one.header().in_use;
-    if (!(header == one.header())) {
-        differ(one, other, "their headers differ");
-    }
-    for (std::uint64_t cluster = 0; cluster < one.clusters(); ++cluster) {
-        if (one.place(cluster) != other.place(cluster)) {
-            differ(one, other, fmt::format("their BATs differ at guest cluster {}", cluster));
-        }
-    }
-}
-
-} // namespace
-
-Plan plan_replace(PloopDisk& disk, const ReplaceRequest& request) {
-    const Uuid uuid = uuid_of(disk, request);
+std::string replacement_of(const PloopDisk& disk, const ReplaceRequest& request) {
     FileDoor& files = disk.doors().files;
     if (request.new_file.empty() || !files.status(request.new_file)) {
         refuse(fmt::format("There is no file \"{}\" to take the place of the image; name one with -i",
                            request.new_file));
     }
-    const std::string old_file = disk.file_of(uuid);
-    const std::string new_file = disk.gated(request.new_file);
+    std::string new_file = disk.gated(request.new_file);
     for (const ImageEntry& entry : disk.descriptor.images) {
         const std::optional<FileStatus> status =
             files.status(joined_path(directory_of(disk.path()), entry.file));
@@ -122,8 +115,39 @@ Plan plan_replace(PloopDisk& disk, const ReplaceRequest& request) {
             refuse(fmt::format("{} is an image of this disk already", new_file));
         }
     }
+    return new_file;
+}
+
+Descriptor with_replacement(const PloopDisk& disk, const Uuid& uuid, const std::string& new_file) {
+    Descriptor after = disk.descriptor;
+    for (ImageEntry& entry : after.images) {
+        if (entry.uuid == uuid) {
+            entry.file = stored_name(directory_of(disk.path()), new_file);
+            entry.path = new_file;
+        }
+    }
+    return after;
+}
+
+void sync_replacement(FileDoor& files, const std::string& new_file) {
+    files.open(new_file, {.write = true})->sync();
+    files.sync_directory(directory_of(new_file));
+}
+
+void take_old_name(FileDoor& files, const std::string& new_file, const std::string& old_file) {
+    files.rename(new_file, old_file);
+    files.sync_directory(directory_of(old_file));
+    if (directory_of(new_file) != directory_of(old_file)) {
+        files.sync_directory(directory_of(new_file));
+    }
+}
+
+Plan plan_replace(PloopDisk& disk, const ReplaceRequest& request) {
+    const Uuid uuid = uuid_to_replace(disk, request);
+    const std::string old_file = disk.file_of(uuid);
+    const std::string new_file = replacement_of(disk, request);
     const auto old_delta = disk.open_delta(uuid, Access::read);
-    auto file = files.open(new_file, {});
+    auto file = disk.doors().files.open(new_file, {});
     const auto new_delta = old_delta->raw()
                                ? Delta::open_raw(std::move(file), Access::read, disk.descriptor.cluster_sectors)
                                : Delta::open(std::move(file), Access::read);
@@ -134,14 +158,7 @@ Plan plan_replace(PloopDisk& disk, const ReplaceRequest& request) {
         plan.add(std::make_unique<TakeNameStep>(disk, new_file, old_file));
         return plan;
     }
-    Descriptor after = disk.descriptor;
-    for (ImageEntry& entry : after.images) {
-        if (entry.uuid == uuid) {
-            entry.file = stored_name(directory_of(disk.path()), new_file);
-            entry.path = new_file;
-        }
-    }
-    const auto change = std::make_shared<DiskChange>(disk, "replace", std::move(after));
+    const auto change = std::make_shared<DiskChange>(disk, "replace", with_replacement(disk, uuid, new_file));
     plan.add(std::make_unique<SyncFileStep>(new_file));
     add_switch(plan, change, fmt::format("Store the descriptor with {} in the place of {}", new_file, old_file),
                fmt::format("{} has been replaced by {}", old_file, new_file));

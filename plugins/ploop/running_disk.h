@@ -7,6 +7,7 @@
 #include "operations.h"
 
 #include <disktool/doors.h>
+#include <disktool/size.h>
 
 #include <cstdint>
 #include <functional>
@@ -26,6 +27,8 @@ struct RunningSource {
     std::uint32_t raw_cluster_sectors = 0;
     bool read_only = false;
     std::vector<std::string> allowed; ///< folders for image files, as of DiskOptions
+    /// What a verb copies while guest I/O waits, at most (but a cluster at least), and between two flushes.
+    std::uint64_t batch_bytes = 4 * MiB, round_bytes = 64 * MiB;
 };
 
 /// The clusters of the disk in one run of a file, where they are: a loop device needs no server for that.

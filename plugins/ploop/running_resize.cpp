@@ -13,21 +13,12 @@
 
 namespace disktool::ploop {
 
-namespace {
-
-/// So much is copied while guest I/O waits.
-constexpr std::uint64_t batch_bytes = 4 * MiB;
-/// So much between two flushes.
-constexpr std::uint64_t round_bytes = 64 * MiB;
-
-} // namespace
-
 std::uint64_t ServedDisk::compact(const Progress& progress, const std::function<bool()>& cancelled) {
     require_writable("compact");
     require_untracked();
     const std::uint64_t unit = top().cluster_size();
-    const std::uint64_t batch = std::max<std::uint64_t>(1, batch_bytes / unit);
-    const std::uint64_t round = std::max<std::uint64_t>(batch, round_bytes / unit);
+    const std::uint64_t batch = std::max<std::uint64_t>(1, source_.batch_bytes / unit);
+    const std::uint64_t round = std::max<std::uint64_t>(batch, source_.round_bytes / unit);
     device_->flush(); // places that were freed are holes now
     const std::uint64_t total = device_->tail(UINT64_MAX).size();
     std::uint64_t done = 0, bytes = 0;
@@ -84,15 +75,14 @@ void ServedDisk::grow(std::uint64_t disk_sectors, const Say& say) {
         throw; // else the next mount stores the descriptor
     }
     change.finish();
-    const std::lock_guard lock(mutex_);
-    levels_.back().uuid = disk->descriptor.top; // the fixed one, where it was of the old format
+    adopt(disk->descriptor); // which may have been of the old format
 }
 
 void ServedDisk::grow_top(std::uint64_t disk_sectors) {
     if (disk_sectors == top().header().disk_sectors) {
         return;
     }
-    const std::uint64_t batch = std::max<std::uint64_t>(1, batch_bytes / top().cluster_size());
+    const std::uint64_t batch = std::max<std::uint64_t>(1, source_.batch_bytes / top().cluster_size());
     Turns turns;
     try {
         while (turns.run([&] { return device_->make_way(disk_sectors, batch); }) > 0) {

@@ -32,6 +32,7 @@ RunningDisk::SnapshotDone ServedDisk::switch_top(DiskChange& change, std::unique
                                                  const Freezer& freezer) {
     SnapshotDone done;
     std::exception_ptr late;
+    const std::string path = fresh->path();
     const Frozen frozen(freezer);
     device_->flush(); // what the freezing has written
     {
@@ -44,34 +45,21 @@ RunningDisk::SnapshotDone ServedDisk::switch_top(DiskChange& change, std::unique
                 top().begin();
                 throw;
             }
-            // The name shows the new disk, so it goes on; and nothing counts as flushed before that is safe.
-            late = std::current_exception();
-            pause.owe([&files = doors_.files, folder = directory_of(change.disk.path())] {
-                files.sync_directory(folder);
-            });
+            late = std::current_exception(); // the name shows the new disk, so it goes on
+            owe_folder(pause, change.disk);
         }
-        const std::string path = fresh->path();
         pause.push_top(std::move(fresh));
-        const std::lock_guard lock(mutex_);
-        levels_.back().uuid = change.after.snapshot(Uuid::top())->parent;
-        levels_.push_back({Uuid::top(), path});
         done.stalled_us = static_cast<std::uint64_t>(pause.length().count());
     }
+    {
+        const std::lock_guard lock(mutex_);
+        levels_.push_back({Uuid::top(), path});
+    }
+    adopt(change.after);
     if (late) {
         std::rethrow_exception(late);
     }
     return done;
-}
-
-/// Nobody writes to it any more, but others may read it.
-void ServedDisk::close_old_top(const Say& say) {
-    File& file = device_->deltas()[levels_.size() - 2]->file();
-    try {
-        ImageLock::release(file);
-        lock_image(file, Access::read);
-    } catch (const Error& error) {
-        say(fmt::format("Warning: {} is not locked any more: {}", file.path(), error.what()));
-    }
 }
 
 RunningDisk::SnapshotDone ServedDisk::snapshot(const SnapshotRequest& request, bool temporary,
@@ -99,7 +87,8 @@ RunningDisk::SnapshotDone ServedDisk::snapshot(const SnapshotRequest& request, b
         take_back(change, say);
         throw;
     }
-    close_old_top(say);
+    // Nobody writes to it any more, but others may read it.
+    change_lock(device_->deltas()[levels_.size() - 2]->file(), Access::read, say);
     change.finish();
     done.uuid = uuid;
     done.file = file;

@@ -6,12 +6,14 @@
 #include "running.h"
 
 #include <disktool/error.h>
+#include <disktool/log.h>
 #include <disktool/size.h>
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
+#include <stdexcept>
 
 namespace disktool::ploop {
 
@@ -172,6 +174,78 @@ std::unique_ptr<PloopDisk> ServedDisk::open_for(const char* verb, const Say& say
     return disk;
 }
 
+void ServedDisk::adopt(const Descriptor& descriptor) {
+    const std::vector<Uuid> chain = descriptor.chain(descriptor.top);
+    if (chain.size() != levels_.size()) {
+        throw std::logic_error(device_->name() + ": its descriptor has other images than its chain");
+    }
+    const std::lock_guard lock(mutex_);
+    for (std::size_t i = 0; i < chain.size(); ++i) {
+        levels_[i].uuid = chain[i];
+    }
+}
+
+void ServedDisk::change_lock(File& file, Access access, const Say& say) {
+    try {
+        ImageLock::release(file);
+        lock_image(file, access);
+    } catch (const Error& error) {
+        say(fmt::format("Warning: {} is not locked any more: {}", file.path(), error.what()));
+    }
+}
+
+Delta& ServedDisk::reopen_for_writing(std::size_t level) {
+    const Delta& old = *device_->deltas()[level];
+    const std::uint32_t raw_cluster_sectors = old.raw() ? old.header().cluster_sectors : 0;
+    ChainDevice::Deltas fresh;
+    ImageLock::release(old.file());
+    try {
+        fresh.push_back(open_level(levels_[level].path, Access::write, raw_cluster_sectors));
+        fresh.back()->begin();
+    } catch (...) {
+        fresh.clear();
+        change_lock(old.file(), Access::read, [](const std::string& line) { log(LogLevel::warning, line); });
+        throw;
+    }
+    exchange(level, 1, std::move(fresh));
+    return *device_->deltas()[level];
+}
+
+void ServedDisk::exchange(std::size_t first, std::size_t count, ChainDevice::Deltas others) {
+    std::vector<Level> levels;
+    for (const auto& delta : others) {
+        levels.push_back({levels_[first].uuid, delta->path()});
+    }
+    ChainDevice::Deltas old; // closed when the pause is over
+    {
+        ChainDevice::Pause pause(*device_);
+        old = pause.exchange(first, count, std::move(others));
+    }
+    const std::lock_guard lock(mutex_);
+    const auto from = levels_.begin() + static_cast<std::ptrdiff_t>(first);
+    levels_.insert(levels_.erase(from, from + static_cast<std::ptrdiff_t>(count)), levels.begin(),
+                   levels.end());
+}
+
+std::exception_ptr ServedDisk::switch_over(DiskChange& change) {
+    try {
+        change.switch_over();
+        return nullptr;
+    } catch (const Error&) {
+        if (!change.replaced()) {
+            throw;
+        }
+        ChainDevice::Pause pause(*device_);
+        owe_folder(pause, change.disk);
+        return std::current_exception();
+    }
+}
+
+/// Nothing that the guest flushes from now on counts as flushed before the descriptor's name is safe.
+void ServedDisk::owe_folder(ChainDevice::Pause& pause, const PloopDisk& disk) const {
+    pause.owe([&files = doors_.files, folder = directory_of(disk.path())] { files.sync_directory(folder); });
+}
+
 TrackingFile& ServedDisk::tracker() const {
     return dynamic_cast<TrackingFile&>(top().file());
 }
@@ -183,6 +257,9 @@ std::uint64_t ServedDisk::free_clusters() const {
 void ServedDisk::close() {
     if (writable_) {
         device_->end();
+    }
+    for (const auto& delta : device_->deltas()) {
+        ImageLock::release(delta->file());
     }
 }
 

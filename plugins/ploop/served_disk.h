@@ -7,6 +7,7 @@
 #include "running_disk.h"
 #include "tracking_file.h"
 
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -65,8 +66,30 @@ class ServedDisk final : public RunningDisk {
     Delta& top() const { return device_->top(); }
     std::size_t level_of(const Uuid& uuid) const; ///< levels_.size(): not in the chain
     TrackedRanges tracked(std::vector<Range> ranges) const;
+    void adopt(const Descriptor& descriptor); ///< its uuids, for the images that we have
     void grow_top(std::uint64_t disk_sectors);
-    void close_old_top(const Say& say);
+    class LowerMerge;
+    class Drain;
+    /// What a verb says, and how far it is.
+    struct Report {
+        const Say& say;
+        const Progress& progress;
+        std::uint64_t done = 0, total = 0; ///< bytes
+        void advance(std::uint64_t bytes);
+    };
+    void merge_segment(PloopDisk& disk, const std::string& verb, const std::vector<Uuid>& segment,
+                       const std::string& new_file, Report& report);
+    bool remove_one(PloopDisk& disk, const Uuid& uuid, Report& report);
+    /// A level of the chain, opened again for writing and marked, in the place of the one that was.
+    Delta& reopen_for_writing(std::size_t level);
+    /// Others in the place of levels of the chain, which are closed.
+    void exchange(std::size_t first, std::size_t count, ChainDevice::Deltas others);
+    /// Null, or the error that came when the descriptor had been replaced already: the new state holds, and the
+    /// caller throws it when the chain is in it, too.
+    std::exception_ptr switch_over(DiskChange& change);
+    void owe_folder(ChainDevice::Pause& pause, const PloopDisk& disk) const;
+    std::exception_ptr take_old_name_from(const std::string& new_file, const std::string& old_file);
+    static void change_lock(File& file, Access access, const Say& say);
     SnapshotDone switch_top(DiskChange& change, std::unique_ptr<Delta> fresh, const Freezer& freezer);
 
     Doors doors_;
