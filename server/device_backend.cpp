@@ -19,16 +19,22 @@ namespace disktool::server {
 
 namespace {
 
-constexpr std::uint64_t request_kib = 1024;   // a FUSE request holds as much
+constexpr std::uint64_t request_kib = 1024;    // a FUSE request holds as much
 constexpr std::uint64_t read_ahead_kib = 1024; // so that a file that is read from start to end comes in such
 constexpr std::uint64_t largest_discard = GiB; // of one request: others have their turn between two
+
+constexpr std::uint64_t sysfs_sector = 512; // whatever the disk's own sectors are
 
 /// What both have: the loop device.
 class LoopBackend : public DeviceBackend {
   public:
     std::string node() const override { return loop_->node(); }
-    int descriptor() const override { return loop_->descriptor(); }
-    std::uint64_t size() const override { return loop_->size(); }
+    Descriptor open() const override { return loop_->open(); }
+    std::uint64_t size() const override {
+        std::ifstream file(fmt::format("/sys/block/loop{}/size", loop_->number()));
+        std::uint64_t sectors = 0;
+        return file >> sectors ? sectors * sysfs_sector : loop_->size();
+    }
 
     bool detach() override { return loop_->detach(); }
 
@@ -38,7 +44,8 @@ class LoopBackend : public DeviceBackend {
 
     void set(const char* name, std::uint64_t value) {
         if (!loop_->set_queue(name, value)) {
-            log(LogLevel::info, fmt::format("{}: the kernel does not take {} as {}", loop_->node(), value, name));
+            log(LogLevel::info,
+                fmt::format("{}: the kernel does not take {} as {}", loop_->node(), value, name));
         }
     }
     void set_queue(bool discard) {
@@ -71,6 +78,7 @@ class FuseBackend final : public LoopBackend {
 
     std::string name() const override { return "fuse"; }
     bool serves() const override { return true; }
+    bool can_grow() const override { return true; }
     void follow_size() override {
         disk_->follow_size();
         loop().follow_size();
@@ -87,10 +95,12 @@ void refuse_another_file(const DeviceSource& source, int file, const std::string
     DeviceState state;
     source.describe(state);
     struct stat status {};
-    if (fstat(file, &status) != 0 || std::none_of(state.images.begin(), state.images.end(), [&](const DeviceImage& one) {
+    if (fstat(file, &status) != 0 ||
+        std::none_of(state.images.begin(), state.images.end(), [&](const DeviceImage& one) {
             return one.device == status.st_dev && one.inode == status.st_ino;
         })) {
-        throw Error(ErrorCode::failure, fmt::format("{} is not the file any more that was opened as the disk", path));
+        throw Error(ErrorCode::failure,
+                    fmt::format("{} is not the file any more that was opened as the disk", path));
     }
 }
 
@@ -101,7 +111,7 @@ class FileBackend final : public LoopBackend {
         : to_end_(whole.to_end) {
         const bool writable = source.device().writable();
         const Descriptor file(
-            open(whole.path.c_str(), (writable ? O_RDWR : O_RDONLY) | O_DIRECT | O_CLOEXEC));
+            ::open(whole.path.c_str(), (writable ? O_RDWR : O_RDONLY) | O_DIRECT | O_CLOEXEC));
         if (!file) {
             // EINVAL: a file system without direct I/O.
             throw errno == EINVAL ? Error(ErrorCode::unsupported,
@@ -121,14 +131,8 @@ class FileBackend final : public LoopBackend {
 
     std::string name() const override { return "loop"; }
     bool serves() const override { return false; }
-    void follow_size() override {
-        if (!to_end_) {
-            throw Error(ErrorCode::unsupported,
-                        fmt::format("{} shows a part of a file and cannot grow while it is there", loop().node()),
-                        Reason::capability_missing);
-        }
-        loop().follow_size();
-    }
+    bool can_grow() const override { return to_end_; }
+    void follow_size() override { loop().follow_size(); }
     FuseDisk::Counters counters() const override { return {}; }
     std::optional<Error> first_error() const override { return std::nullopt; }
 
@@ -156,11 +160,12 @@ std::unique_ptr<DeviceBackend> make_backend(DeviceSource& source, const DeviceOp
     const std::optional<WholeFile> whole =
         options.backend == BackendChoice::fuse ? std::nullopt : source.whole_file();
     if (!whole && options.backend == BackendChoice::loop) {
-        throw Error(ErrorCode::unsupported,
-                    fmt::format("The clusters of {} do not lie in one run of one file, so a loop device alone cannot "
-                                "show it: use the back end fuse, or auto",
-                                source.device().name()),
-                    Reason::capability_missing);
+        throw Error(
+            ErrorCode::unsupported,
+            fmt::format("The clusters of {} do not lie in one run of one file, so a loop device alone cannot "
+                        "show it: use the back end fuse, or auto",
+                        source.device().name()),
+            Reason::capability_missing);
     }
     if (whole) {
         try {

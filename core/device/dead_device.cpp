@@ -70,7 +70,7 @@ void remove_device_nodes(const DeviceState& state) {
 bool clear_away(const DeviceState& state) {
     if (const std::string node = loop_of(state); !node.empty()) {
         if (std::optional<LoopDevice> loop = LoopDevice::find(node)) {
-            const std::vector<std::uint64_t> numbers = device_numbers_of(loop->open().get());
+            const std::vector<std::uint64_t> numbers = device_numbers_of(node);
             if (!users_of(node, numbers).empty() || !loop->detach()) {
                 return false;
             }
