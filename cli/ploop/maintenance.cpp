@@ -22,7 +22,7 @@ constexpr std::size_t longest_text = 256;
 constexpr Range lock_byte{0, 1};
 
 std::string path_of(int minor) {
-    return device_file(minor, "work");
+    return device_file(minor, "work.lock");
 }
 
 std::string text_of(File& file) {
