@@ -53,6 +53,12 @@ class StartStep final : public Step {
     std::string needs_no_undo() const override { return {}; }
     void commit(StepContext&) override {
         mounting_->device = start_device(mounting_->options, mounting_->request.start);
+        const DeviceState& device = mounting_->device;
+        for (const DeviceImage& image : device.images) {
+            const bool written = !device.read_only && &image == &device.images.back();
+            mounting_->say(fmt::format("Adding delta dev={} img={} ({})", device.node, image.path,
+                                       written ? "rw" : "ro"));
+        }
         Json& json = mounting_->options.output->json();
         json["device"] = mounting_->device.node;
         json["partition"] = filesystem_node(mounting_->device);
@@ -80,7 +86,7 @@ class CheckStep final : public Step {
     void commit(StepContext& context) override {
         const std::string type = mounting_->type();
         const std::string node = filesystem_node(mounting_->device);
-        Command command;
+        disktool::Command command;
         // Without a word of the user nothing is lost: -p mends only what is safe.
         command.arguments = {program(context.doors(), type), mounting_->read_only() ? "-n" : "-p", node};
         command.cancel = &context.cancel();
@@ -130,15 +136,15 @@ class MountStep final : public Step {
     std::string needs_no_undo() const override { return "it is the last step"; }
     void commit(StepContext& context) override {
         const DeviceMountRequest& request = mounting_->request;
-        MountRequest mount{filesystem_node(mounting_->device), request.folder, mounting_->type(), request.options,
-                           mounting_->read_only()};
+        MountRequest mount{filesystem_node(mounting_->device), request.folder, mounting_->type(),
+                           request.options, mounting_->read_only()};
         if (mount.type == "xfs" && mount.read_only) {
             mount_xfs_snapshot(mount);
         } else {
             mount_filesystem(mount);
         }
-        mounting_->say(fmt::format("Mounted {} at {} fstype={} data='{}' {}", mount.node, mount.folder, mount.type,
-                                   mount.options, mount.read_only ? "ro" : ""));
+        mounting_->say(fmt::format("Mounted {} at {} fstype={} data='{}' {}", mount.node, mount.folder,
+                                   mount.type, mount.options, mount.read_only ? "ro" : ""));
         Json& json = mounting_->options.output->json();
         json["mount_point"] = request.folder;
         json["filesystem"] = mount.type;
@@ -157,7 +163,8 @@ class MountStep final : public Step {
             try {
                 mount_filesystem(mount);
                 if (*more != '\0') {
-                    mounting_->say(fmt::format("note: mounted with {}, as the snapshot of an XFS needs it", more));
+                    mounting_->say(
+                        fmt::format("note: mounted with {}, as the snapshot of an XFS needs it", more));
                 }
                 return;
             } catch (const PloopError&) {

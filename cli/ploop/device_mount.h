@@ -11,10 +11,10 @@ namespace disktool::ploop::cli {
 
 struct DeviceMountRequest {
     DeviceStart start;
-    std::string folder;  ///< -m; empty: the device alone
-    std::string type;    ///< -t; empty: what libblkid says, ext4 where it says nothing
-    std::string options; ///< -o
-    bool fsck = false;   ///< -F
+    std::string folder;     ///< -m; empty: the device alone
+    std::string type;       ///< -t; empty: what libblkid says, ext4 where it says nothing
+    std::string options;    ///< -o
+    bool fsck = false;      ///< -F
     std::string uuid;       ///< of the image that is mounted, with braces; empty: without a descriptor
     bool is_top = true;     ///< of its descriptor
     std::string base_image; ///< absolute

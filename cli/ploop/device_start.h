@@ -2,9 +2,8 @@
 // Starting the process of a device: libexec/disktool/ploop-device.
 #pragma once
 
-#include "options.h"
-
 #include "device/device_state.h"
+#include "options.h"
 #include "running_disk.h"
 
 #include <optional>

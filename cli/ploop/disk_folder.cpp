@@ -2,16 +2,15 @@
 #include "disk_folder.h"
 
 #include "disk_folder_server.h"
-#include "errors.h"
-#include "mount_users.h"
-
 #include "engine/view_folder.h"
+#include "errors.h"
 #include "header.h"
+#include "mount_users.h"
+#include "ready_words.h"
 
 #include <disktool/doors.h>
 
 #include <fmt/format.h>
-#include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,64 +29,6 @@ constexpr int tries = 6; // as for a mounted file system
 constexpr milliseconds pause{1000};
 constexpr milliseconds closing{60'000};
 constexpr const char* filesystem_type_of_folder = "fuse.ploop";
-
-/// What the server writes until it is ready, one JSON object a line.
-class ServerWords {
-  public:
-    ServerWords(const Options& options, int pipe) : options_(options), pipe_(pipe) {}
-
-    /// The last one: {"ok": ...}. Throws the error that it tells instead.
-    Json last() {
-        for (;;) {
-            Json word = Json::parse(line(), nullptr, false);
-            if (!word.is_object()) {
-                throw Error(ErrorCode::failure, "The process that was to show the disk ended before it was ready");
-            }
-            if (word.contains("say")) {
-                options_.output->say(word["say"].get<std::string>());
-            } else if (word.contains("warning")) {
-                options_.output->warn(word["warning"].get<std::string>());
-            } else if (word.contains("error")) {
-                const Json& error = word["error"];
-                throw PloopError(static_cast<Exit>(error["exit"].get<int>()),
-                                 static_cast<ErrorCode>(error["code"].get<int>()),
-                                 error["message"].get<std::string>(),
-                                 static_cast<Reason>(error["reason"].get<std::uint32_t>()));
-            } else {
-                return word;
-            }
-        }
-    }
-
-  private:
-    std::string line() {
-        for (;;) {
-            if (const std::size_t end = read_.find('\n'); end != std::string::npos) {
-                std::string found = read_.substr(0, end);
-                read_.erase(0, end + 1);
-                return found;
-            }
-            std::array<char, 4096> buffer{};
-            pollfd ready{pipe_, POLLIN, 0};
-            options_.cancel->check();
-            if (poll(&ready, 1, 100) <= 0) {
-                continue;
-            }
-            const ssize_t count = read(pipe_, buffer.data(), buffer.size());
-            if (count < 0 && errno == EINTR) {
-                continue;
-            }
-            if (count <= 0) {
-                return {};
-            }
-            read_.append(buffer.data(), static_cast<std::size_t>(count));
-        }
-    }
-
-    const Options& options_;
-    const int pipe_;
-    std::string read_;
-};
 
 void check_folder(const std::string& folder) {
     const std::optional<FileStatus> status = real_doors().files.status(folder);
@@ -145,27 +86,24 @@ int open_disk_folder(const Options& options, const RunningSource& source, const 
                                   shown_name(source), path, source.read_only ? "read-only" : "writable"));
         return 0;
     }
-    std::array<int, 2> ends{};
-    if (pipe2(ends.data(), O_CLOEXEC) != 0) {
-        throw SystemError("Cannot make", "a pipe", errno);
-    }
-    Descriptor reader(ends[0]);
-    Descriptor writer(ends[1]);
+    Pipe pipe;
     const pid_t child = fork();
     if (child < 0) {
         throw SystemError("Cannot start", "a process in the background", errno);
     }
     if (child == 0) {
-        reader.close();
-        serve_disk_folder(source, path, std::move(writer)); // never returns
+        pipe.reader.close();
+        serve_disk_folder(source, path, std::move(pipe.writer)); // never returns
     }
-    writer.close();
+    pipe.writer.close();
     try {
-        const Json ready = ServerWords(options, reader.get()).last();
-        output.json()["files"] = ready["ok"]["files"];
+        const Json ready =
+            hear_until_ready(options, pipe.reader.get(), "The process that was to show the disk");
+        output.json()["files"] = ready["files"];
         output.json()["pid"] = child;
-        for (const Json& file : ready["ok"]["files"]) {
-            output.say(fmt::format("{} ({} bytes)", file["path"].get<std::string>(), file["size"].get<std::uint64_t>()));
+        for (const Json& file : ready["files"]) {
+            output.say(fmt::format("{} ({} bytes)", file["path"].get<std::string>(),
+                                   file["size"].get<std::uint64_t>()));
         }
         output.say(fmt::format("\"ploop umount -m {}\" ends it", path));
     } catch (...) {
@@ -215,9 +153,10 @@ int close_disk_folder(const Options& options, const MountPoint& point) {
     if (const std::optional<std::string> image = top_image(point.source)) {
         wait_for_close(*image);
         if (bears_mark(*image)) {
-            output.say(fmt::format("The process that served {} had died: the image bears the in-use mark. ploop "
-                                   "check repairs it, and so does the next mount",
-                                   *image));
+            output.say(
+                fmt::format("The process that served {} had died: the image bears the in-use mark. ploop "
+                            "check repairs it, and so does the next mount",
+                            *image));
         }
     }
     return 0;

@@ -4,7 +4,6 @@
 
 #include "mount_table.h"
 #include "options.h"
-
 #include "running_disk.h"
 
 #include <optional>

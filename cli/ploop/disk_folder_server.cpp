@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "disk_folder_server.h"
 
-#include "output.h"
-
+#include "device/control_message.h"
 #include "engine/fuse_view.h"
+#include "output.h"
 #include "partition/table.h"
 
 #include <disktool/doors.h>
@@ -29,7 +29,7 @@ constexpr milliseconds glance{100};
 
 class Words {
   public:
-    explicit Words(Descriptor pipe) : pipe_(std::move(pipe)) {}
+    explicit Words(disktool::Descriptor pipe) : pipe_(std::move(pipe)) {}
     void tell(const Json& word) {
         std::string line = word.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
         for (std::string_view rest = line; !rest.empty() && pipe_;) {
@@ -43,7 +43,7 @@ class Words {
     void end() { pipe_.close(); }
 
   private:
-    Descriptor pipe_;
+    disktool::Descriptor pipe_;
 };
 
 /// A process of its own: no terminal, no signals but the one that ends it.
@@ -68,7 +68,7 @@ bool told_to_end() {
 
 /// Whoever waits for the end of our output need not wait for the end of the disk.
 void leave_streams() {
-    const Descriptor nothing(open("/dev/null", O_RDWR | O_CLOEXEC));
+    const disktool::Descriptor nothing(open("/dev/null", O_RDWR | O_CLOEXEC));
     for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
         dup2(nothing.get(), stream);
     }
@@ -107,7 +107,9 @@ Json listing(const std::string& folder, const std::vector<ViewFile>& files) {
 
 void serve(const RunningSource& source, const std::string& folder, Words& words) {
     const std::unique_ptr<RunningDisk> disk =
-        RunningDisk::open(real_doors(), source, [&](const std::string& line) { words.tell({{"say", line}}); });
+        RunningDisk::open(real_doors(), source, [&](const std::string& line) {
+            words.tell({{"say", line}});
+        });
     try {
         ChainDevice& device = disk->device();
         ViewOptions options;
@@ -119,7 +121,7 @@ void serve(const RunningSource& source, const std::string& folder, Words& words)
         options.shown_type = "ploop";
         const std::vector<ViewFile> files = files_of(device, words);
         const std::unique_ptr<FuseView> view = mount_view(device, files, options, real_doors().processes);
-        words.tell({{"ok", {{"files", listing(folder, files)}}}});
+        words.tell({{"ok", true}, {"files", listing(folder, files)}});
         words.end();
         leave_streams();
         while (!view->wait_for_end(glance)) {
@@ -141,7 +143,7 @@ const std::string& shown_name(const RunningSource& source) {
     return source.descriptor.empty() ? source.images.back() : source.descriptor;
 }
 
-void serve_disk_folder(const RunningSource& source, const std::string& folder, Descriptor pipe) {
+void serve_disk_folder(const RunningSource& source, const std::string& folder, disktool::Descriptor pipe) {
     int exit = 0;
     {
         leave_parent();
@@ -151,19 +153,12 @@ void serve_disk_folder(const RunningSource& source, const std::string& folder, D
             serve(source, folder, words);
         } catch (const Error& error) {
             exit = exit_code_of(error);
-            words.tell({{"error",
-                         {{"code", static_cast<int>(error.code())},
-                          {"exit", exit},
-                          {"reason", static_cast<std::uint32_t>(error.reason())},
-                          {"message", error.what()}}}});
+            words.tell(error_message(error, exit));
             syslog(LOG_ERR, "%s: %s", shown_name(source).c_str(), error.what());
         } catch (const std::exception& error) {
             exit = 1;
-            words.tell({{"error",
-                         {{"code", static_cast<int>(ErrorCode::failure)},
-                          {"exit", exit},
-                          {"reason", 0},
-                          {"message", fmt::format("internal error: {}", error.what())}}}});
+            words.tell(error_message(Error(ErrorCode::failure, fmt::format("internal error: {}", error.what())),
+                                     exit));
         }
     }
     _exit(exit); // the streams and what else the parent had are the parent's to end

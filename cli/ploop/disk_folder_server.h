@@ -14,6 +14,7 @@ const std::string& shown_name(const RunningSource& source);
 
 /// In a child of ours. Until the folder is unmounted, or SIGTERM comes. `words`: JSON objects, a line each, as
 /// the control protocol has them ("say", "warning", then one "ok" or "error"); it is closed after the last.
-[[noreturn]] void serve_disk_folder(const RunningSource& source, const std::string& folder, Descriptor words);
+[[noreturn]] void serve_disk_folder(const RunningSource& source, const std::string& folder,
+                                    disktool::Descriptor words);
 
 } // namespace disktool::ploop::cli

@@ -5,13 +5,36 @@
 #include "online_steps.h"
 #include "partition/live_change.h"
 
+#include <disktool/error.h>
+
 #include <fmt/format.h>
 
+#include <chrono>
+#include <optional>
+#include <thread>
 #include <utility>
+#include <vector>
 
 namespace disktool::ploop::cli {
 
 namespace {
+
+using namespace std::chrono_literals;
+
+/// With the lock (flock) by which udev leaves a device alone whose table is being changed. It has it itself for
+/// the moment in which it looks at one.
+std::unique_ptr<File> open_locked(FileDoor& files, const std::string& node) {
+    constexpr auto pause = 50ms;
+    std::unique_ptr<File> file = files.open(node, {.write = true});
+    for (int tries = 200; !file->try_flock(LockMode::exclusive); --tries) {
+        if (tries == 0) {
+            throw Error(ErrorCode::locked, fmt::format("{} is locked by another program", node),
+                        Reason::image_in_use);
+        }
+        std::this_thread::sleep_for(pause);
+    }
+    return file;
+}
 
 class GrowDevice final : public Step {
   public:
@@ -45,7 +68,7 @@ class ChangeTable final : public Step {
     }
     void commit(StepContext& context) override {
         try {
-            NodeDevice disk(context.doors().files, filesystem_.device.node, Access::write);
+            NodeDevice disk(open_locked(context.doors().files, filesystem_.device.node), Access::write);
             change_table_in_place(disk, read_partition_table(disk), change_);
         } catch (const Error& error) {
             throw PloopError(

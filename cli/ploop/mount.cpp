@@ -37,7 +37,8 @@ int minor_of(const std::string& node) {
     if (const std::optional<int> minor = minor_of_name(node)) {
         return *minor;
     }
-    throw ParameterError(fmt::format("{} is no name of a ploop device: give /dev/ploop0, /dev/ploop1, ...", node));
+    throw ParameterError(
+        fmt::format("{} is no name of a ploop device: give /dev/ploop0, /dev/ploop1, ...", node));
 }
 
 MountWords parse(Options& options, const std::vector<std::string>& words) {
@@ -142,8 +143,8 @@ void take_images(const Options& options, MountWords& words) {
     }
     for (const std::string& image : words.operands) {
         if (ends_in_xml(image)) {
-            throw ParameterError(fmt::format("{}: give one DiskDescriptor.xml, or image files from the base to the top",
-                                             image));
+            throw ParameterError(
+                fmt::format("{}: give one DiskDescriptor.xml, or image files from the base to the top", image));
         }
         if (!files.status(image)) {
             throw PloopError(Exit::image_open, ErrorCode::not_found, fmt::format("{} does not exist", image));
@@ -159,10 +160,11 @@ void take_images(const Options& options, MountWords& words) {
 [[noreturn]] void refuse_mounted(const std::string& disk, const DeviceState& device) {
     throw PloopError(Exit::mount, ErrorCode::locked,
                      fmt::format("{} is already mounted: {}{}", disk, device.node,
-                                 device.alive ? ""
-                                              : fmt::format(", whose process has died. \"ploop umount -d {}\" clears "
-                                                            "it away",
-                                                            device.node)),
+                                 device.alive
+                                     ? ""
+                                     : fmt::format(", whose process has died. \"ploop umount -d {}\" clears "
+                                                   "it away",
+                                                   device.node)),
                      Reason::image_in_use);
 }
 
@@ -177,7 +179,8 @@ void refuse_second(const Options& options, const DeviceMountRequest& request) {
         devices = devices_of_image(*status);
     }
     for (const DeviceState& device : devices) {
-        const bool same_image = source.descriptor.empty() || device.snapshot.empty() || device.snapshot == request.uuid;
+        const bool same_image =
+            source.descriptor.empty() || device.snapshot.empty() || device.snapshot == request.uuid;
         const bool same_name = device.component == request.start.component;
         const bool both_write = !source.read_only && !device.read_only;
         if (!(same_image && same_name) && !both_write) {
@@ -212,7 +215,7 @@ int run_mount(Options& options, const std::vector<std::string>& words) {
         source.read_only = true; // as mount(8) does with loop devices
     }
     const std::optional<std::string> descriptor =
-        parsed.operands.size() > 1            ? std::nullopt
+        parsed.operands.size() > 1             ? std::nullopt
         : ends_in_xml(parsed.operands.front()) ? parsed.operands.front()
                                                : descriptor_of(real_doors().files, parsed.operands.front());
     if (descriptor) {
@@ -222,7 +225,8 @@ int run_mount(Options& options, const std::vector<std::string>& words) {
     }
     if (!parsed.fuse_folder.empty()) {
         if (!request.folder.empty() || request.start.minor || !request.start.component.empty()) {
-            throw UsageError("Option --fuse shows the disk as files, without a device: -d, -m and -c do not go with it");
+            throw UsageError(
+                "Option --fuse shows the disk as files, without a device: -d, -m and -c do not go with it");
         }
         return open_disk_folder(options, source, parsed.fuse_folder);
     }

@@ -216,10 +216,11 @@ void unmount(const MountPoint& point, const UnmountPatience& patience) {
             return; // someone else was faster
         }
         if (uppermost->id != point.id) {
-            throw PloopError(Exit::unmount, ErrorCode::locked,
-                             fmt::format("{} cannot be unmounted: {} ({}) is mounted over it. Unmount that first",
-                                         point.path, uppermost->source, uppermost->filesystem),
-                             Reason::image_in_use);
+            throw PloopError(
+                Exit::unmount, ErrorCode::locked,
+                fmt::format("{} cannot be unmounted: {} ({}) is mounted over it. Unmount that first",
+                            point.path, uppermost->source, uppermost->filesystem),
+                Reason::image_in_use);
         }
         const Owned<libmnt_context> context = owned(mnt_new_context());
         mnt_context_set_target(context.get(), point.path.c_str());
@@ -233,17 +234,17 @@ void unmount(const MountPoint& point, const UnmountPatience& patience) {
                                      ? mnt_context_get_syscall_errno(context.get())
                                      : -result;
         if (!worth_another_try(error_number)) {
-            throw PloopError(
-                Exit::unmount, ErrorCode::failure,
-                fmt::format("Can't unmount {}: {}", point.path, words_of(context.get(), result)));
+            throw PloopError(Exit::unmount, ErrorCode::failure,
+                             fmt::format("Can't unmount {}: {}", point.path, words_of(context.get(), result)));
         }
         if (left <= 1) {
             const std::string users = users_of_mount(point);
             throw PloopError(Exit::unmount, ErrorCode::locked,
                              fmt::format("Can't unmount {}: it is in use by {}", point.path,
-                                         users.empty() ? "something that /proc does not show (a mount below it, "
-                                                         "another mount name space, the kernel)"
-                                                       : users),
+                                         users.empty()
+                                             ? "something that /proc does not show (a mount below it, "
+                                               "another mount name space, the kernel)"
+                                             : users),
                              Reason::image_in_use);
         }
         std::this_thread::sleep_for(patience.pause);

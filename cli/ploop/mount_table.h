@@ -51,8 +51,8 @@ struct UnmountPatience {
 /// busy all the time.
 void unmount(const MountPoint& point, const UnmountPatience& patience);
 
-/// "bash (process 17: working folder)", several joined by ", ": processes that use what is mounted there, as far
-/// as we may look; empty: none is seen.
+/// "bash (process 17: working folder)", several joined by ", ": processes that use what is mounted there, as
+/// far as we may look; empty: none is seen.
 std::string users_of_mount(const MountPoint& point);
 
 } // namespace disktool::ploop::cli

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "mount_users.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -9,7 +10,6 @@
 
 #include <array>
 #include <charconv>
-#include <dirent.h>
 #include <fstream>
 #include <memory>
 #include <optional>
@@ -36,8 +36,8 @@ struct Place {
 /// Nothing is asked of the file system itself: it may be one that does not answer.
 std::optional<Place> place_of(const std::string& path) {
     struct statx status {};
-    if (statx(AT_FDCWD, path.c_str(), AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE | STATX_MNT_ID, &status) !=
-        0) {
+    if (statx(AT_FDCWD, path.c_str(), AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE | STATX_MNT_ID,
+              &status) != 0) {
         return std::nullopt;
     }
     return Place{status.stx_mnt_id, status.stx_dev_major, status.stx_dev_minor};
@@ -65,8 +65,9 @@ class Search {
 
   private:
     bool here(const std::optional<Place>& place) const {
-        return place && (place->mount == mount_ || (root_ && root_->mount == mount_ && place->first == root_->first &&
-                                                    place->second == root_->second));
+        return place &&
+               (place->mount == mount_ || (root_ && root_->mount == mount_ && place->first == root_->first &&
+                                           place->second == root_->second));
     }
 
     std::string open_file(const std::string& folder_path) const {

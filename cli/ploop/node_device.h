@@ -1,33 +1,44 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// A block device of the kernel as a disk: for what is read and written of a running device by its node.
+// A block device of the host as a disk.
 #pragma once
 
 #include <disktool/block_device.h>
-#include <disktool/doors.h>
+#include <disktool/file.h>
 #include <disktool/format.h>
 
+#include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
+#include <utility>
 
 namespace disktool::ploop::cli {
 
-/// Through the kernel's cache, so that it sees what others wrote by the same node. Its size is the one now.
-/// While it lives for writing it holds the lock (flock) by which udev leaves the device alone.
+/// Owns the file. Through the kernel's cache, so it sees what others have written by the same node; with the
+/// size that the device had when it was made. Threads: any.
 class NodeDevice final : public BlockDevice {
   public:
-    /// Throws SystemError; Error(locked) where another program has that lock.
-    NodeDevice(FileDoor& files, const std::string& node, Access access);
-
-    std::uint64_t size() const override { return file_->status().size; }
-    std::string name() const override { return file_->path(); }
-    void read(std::uint64_t offset, std::span<std::byte> buffer) override;
-    bool writable() const override { return writable_; }
-    void write(std::uint64_t offset, std::span<const std::byte> data) override;
-    void flush() override { file_->sync(); }
+    /// `access`: as the file was opened.
+    explicit NodeDevice(std::unique_ptr<File> node, Access access = Access::read)
+        : node_(std::move(node)), size_(node_->status().size), access_(access) {}
+    std::uint64_t size() const override { return size_; }
+    std::string name() const override { return node_->path(); }
+    bool concurrent() const override { return true; }
+    void read(std::uint64_t offset, std::span<std::byte> buffer) override {
+        check_range(offset, buffer.size());
+        node_->read(offset, buffer);
+    }
+    bool writable() const override { return access_ == Access::write; }
+    void write(std::uint64_t offset, std::span<const std::byte> data) override {
+        check_range(offset, data.size());
+        node_->write(offset, data);
+    }
+    void flush() override { node_->sync(); }
 
   private:
-    std::unique_ptr<File> file_;
-    bool writable_;
+    const std::unique_ptr<File> node_;
+    const std::uint64_t size_;
+    const Access access_;
 };
 
 } // namespace disktool::ploop::cli

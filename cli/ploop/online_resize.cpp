@@ -6,7 +6,7 @@
 #include "online_steps.h"
 #include "online_verbs.h"
 
-#include <disktool/devices.h>
+#include <disktool/doors.h>
 #include <disktool/error.h>
 #include <disktool/size.h>
 
@@ -43,7 +43,7 @@ std::uint64_t rounded(std::uint64_t sectors, std::uint64_t cluster) {
 class Growth {
   public:
     Growth(RunningFilesystem& filesystem, std::uint64_t wanted, std::uint64_t cluster) : wanted_(wanted) {
-        NodeDevice disk(real_doors().files, filesystem.device.node, Access::read);
+        NodeDevice disk(real_doors().files.open(filesystem.device.node, {}));
         table_ = read_partition_table(disk);
         const Partition* last = table_.last();
         if (table_.type == TableType::none) {

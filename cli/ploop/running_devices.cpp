@@ -4,11 +4,15 @@
 #include "command.h"
 #include "common/progress_display.h"
 #include "descriptor.h"
+#include "mount_table.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <filesystem>
 #include <thread>
+#include <utility>
 
 namespace disktool::ploop::cli {
 
@@ -78,6 +82,21 @@ DeviceState device_of_word(const std::string& node) {
                      fmt::format("{} is no running ploop device; \"ploop list\" shows which there are", node));
 }
 
+std::optional<DeviceState> device_at(const std::string& folder) {
+    const std::optional<MountPoint> point = mounted_on(folder);
+    if (!point) {
+        return std::nullopt;
+    }
+    for (DeviceState& device : readable_states()) {
+        const std::vector<MountPoint> points = mount_points_of(device);
+        if (std::any_of(points.begin(), points.end(),
+                        [&](const MountPoint& other) { return other.id == point->id; })) {
+            return std::move(device);
+        }
+    }
+    return std::nullopt;
+}
+
 std::vector<DeviceState> devices_of_disk(const std::string& descriptor) {
     FileDoor& files = real_doors().files;
     const std::string path = files.status(descriptor) ? files.real_path(descriptor) : descriptor;
@@ -105,6 +124,8 @@ std::optional<DeviceState> choose_device(std::vector<DeviceState> devices, const
     if (devices.empty()) {
         return std::nullopt;
     }
+    std::stable_partition(devices.begin(), devices.end(),
+                          [](const DeviceState& device) { return !device.read_only; });
     if (devices.size() > 1 && devices.front().read_only) {
         std::vector<std::string> nodes;
         for (const DeviceState& device : devices) {
@@ -119,11 +140,12 @@ std::optional<DeviceState> choose_device(std::vector<DeviceState> devices, const
 void refuse_while_running(const std::string& descriptor, Exit exit, const std::string& verb) {
     const std::vector<DeviceState> devices = devices_of_disk(descriptor);
     if (!devices.empty()) {
-        throw PloopError(exit, ErrorCode::locked,
-                         fmt::format("{} is mounted ({}), and {} works on a disk at rest: unmount it first, with "
-                                     "\"ploop umount -d {}\"",
-                                     descriptor, devices.front().node, verb, devices.front().node),
-                         Reason::image_in_use);
+        throw PloopError(
+            exit, ErrorCode::locked,
+            fmt::format("{} is mounted ({}), and {} works on a disk at rest: unmount it first, with "
+                        "\"ploop umount -d {}\"",
+                        descriptor, devices.front().node, verb, devices.front().node),
+            Reason::image_in_use);
     }
 }
 
@@ -188,6 +210,10 @@ int carry_out(const Options& options, const DeviceState& device, const DeviceReq
     answer.erase("ok");
     output.json()["answer"] = std::move(answer);
     return 0;
+}
+
+std::string absolute_path(const std::string& path) {
+    return std::filesystem::absolute(path).lexically_normal();
 }
 
 void stop_device(const Options& options, const DeviceState& device, std::chrono::milliseconds patience) {

@@ -2,10 +2,9 @@
 // Which device a word of the command line means, and what is asked of its process.
 #pragma once
 
-#include "options.h"
-
 #include "device/control.h"
 #include "device/device_state.h"
+#include "options.h"
 
 #include <chrono>
 #include <optional>
@@ -16,6 +15,9 @@ namespace disktool::ploop::cli {
 
 /// A node of a device or of a partition. Throws PloopError(device_open) where there is no such device.
 DeviceState device_of_word(const std::string& node);
+
+/// What is mounted on the folder is of that one; none: of no device of ours.
+std::optional<DeviceState> device_at(const std::string& folder);
 
 /// Those that serve an image of this disk, also dead ones and those that were mounted by their images: the one
 /// that writes to the disk first. None for a user who may not know.
@@ -44,6 +46,9 @@ struct DeviceRequest {
 };
 /// Asks, or with --dry-run says what would be asked. Request and answer go into the JSON. Gives the exit code.
 int carry_out(const Options& options, const DeviceState& device, const DeviceRequest& request);
+
+/// For requests: a relative name is of our working folder, not of the device's process.
+std::string absolute_path(const std::string& path);
 
 /// Nothing of it may be mounted. Tries again for a while when someone has it open (udev looks at new devices).
 /// Returns when its process and its names have gone. Throws as ask_device().

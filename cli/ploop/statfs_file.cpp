@@ -72,8 +72,8 @@ FilesystemFigures figures_of_mount(const std::string& folder) {
 
 void store_statfs(FileDoor& files, const std::string& base_image, const FilesystemFigures& figures) {
     const std::vector<std::byte> bytes = statfs_bytes(figures);
-    files.replace_text(statfs_path(base_image),
-                       {reinterpret_cast<const char*>(bytes.data()), bytes.size()}, new_mode);
+    files.replace_text(statfs_path(base_image), {reinterpret_cast<const char*>(bytes.data()), bytes.size()},
+                       new_mode);
 }
 
 void remove_statfs(FileDoor& files, const std::string& base_image) {

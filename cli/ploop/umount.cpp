@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // umount: the file systems of a device, then the device.
 #include "command.h"
+#include "device/device_users.h"
 #include "disk_folder.h"
 #include "mount_table.h"
 #include "running_devices.h"
 #include "statfs_file.h"
 #include "words.h"
-
-#include "device/device_users.h"
 
 #include <fmt/format.h>
 
@@ -168,7 +167,8 @@ int unmount_device(const Options& options, const DeviceState& device, KeepFigure
 int unmount_node(const Options& options, const std::string& node) {
     const std::optional<DeviceState> device = device_of_node(node);
     if (!device) {
-        refuse_not_mounted(Exit::not_mounted, node, ": there is no such device. \"ploop list\" shows which there are");
+        refuse_not_mounted(Exit::not_mounted, node,
+                           ": there is no such device. \"ploop list\" shows which there are");
     }
     return unmount_device(options, *device, KeepFigures::no);
 }
@@ -182,15 +182,11 @@ int unmount_folder(const Options& options, const std::string& folder) {
     if (is_disk_folder(*point)) {
         return close_disk_folder(options, *point);
     }
-    for (const DeviceState& device : device_states()) {
-        const std::vector<MountPoint> points = mount_points_of(device);
-        if (std::any_of(points.begin(), points.end(),
-                        [&](const MountPoint& other) { return other.id == point->id; })) {
-            return unmount_device(options, device, KeepFigures::no);
-        }
+    if (const std::optional<DeviceState> device = device_at(folder)) {
+        return unmount_device(options, *device, KeepFigures::no);
     }
-    throw ParameterError(fmt::format("What is mounted at {} ({}) is of no ploop device: use umount(8)", folder,
-                                     point->source));
+    throw ParameterError(
+        fmt::format("What is mounted at {} ({}) is of no ploop device: use umount(8)", folder, point->source));
 }
 
 int unmount_disk(const Options& options, const std::string& descriptor, const std::string& component) {
@@ -201,8 +197,9 @@ int unmount_disk(const Options& options, const std::string& descriptor, const st
         return unmount_device(options, *device, KeepFigures::yes);
     }
     if (!files.status(descriptor)) {
-        throw PloopError(Exit::no_descriptor, ErrorCode::not_found,
-                         fmt::format("{} does not exist: name the DiskDescriptor.xml of a ploop disk", descriptor));
+        throw PloopError(
+            Exit::no_descriptor, ErrorCode::not_found,
+            fmt::format("{} does not exist: name the DiskDescriptor.xml of a ploop disk", descriptor));
     }
     if (const std::optional<MountPoint> folder = disk_folder_of(files.real_path(descriptor))) {
         return close_disk_folder(options, *folder);
@@ -258,7 +255,8 @@ int run_umount(Options& options, const std::vector<std::string>& words) {
     // A descriptor that has gone can still name what is mounted.
     const std::optional<std::string> descriptor =
         ends_in_xml(operand) ? operand : descriptor_of(real_doors().files, operand);
-    return descriptor ? unmount_disk(options, *descriptor, component) : unmount_image(options, operand, component);
+    return descriptor ? unmount_disk(options, *descriptor, component)
+                      : unmount_image(options, operand, component);
 }
 
 } // namespace disktool::ploop::cli
