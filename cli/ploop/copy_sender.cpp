@@ -53,7 +53,7 @@ class DataChannel {
         if (wanted != STDOUT_FILENO) {
             return;
         }
-        own_ = Descriptor(fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+        own_ = disktool::Descriptor(fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
         if (!own_ || dup2(STDERR_FILENO, STDOUT_FILENO) < 0) {
             throw SystemError("Cannot keep apart the data and the messages of", "standard output", errno);
         }
@@ -63,7 +63,7 @@ class DataChannel {
 
   private:
     int number_;
-    Descriptor own_;
+    disktool::Descriptor own_;
 };
 
 /// One connection for all: what is frozen is thawed when it ends, however that comes.
@@ -127,7 +127,7 @@ class DeviceSource final : public CopySource {
     const Options& options_;
     const RunningFilesystem& filesystem_;
     std::unique_ptr<ControlClient> client_;
-    Descriptor root_; ///< so that a stop command that unmounts it does not take it from under us
+    disktool::Descriptor root_; ///< so that a stop command that unmounts it does not take it from under us
 };
 
 void run_stop_command(const std::string& command) {
