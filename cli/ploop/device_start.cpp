@@ -18,7 +18,7 @@ namespace disktool::ploop::cli {
 
 namespace {
 
-constexpr int config_number = 3, ready_number = 4; // in the process that is started
+constexpr int config_number = 3, ready_number = 4, lock_number = 5; // in the process that is started
 
 ControlMessage config_of(const DeviceStart& start) {
     const RunningSource& source = start.source;
@@ -38,9 +38,6 @@ ControlMessage config_of(const DeviceStart& start) {
     config["read_only"] = source.read_only;
     config["allowed"] = source.allowed;
     config["component"] = start.component;
-    if (start.minor) {
-        config["minor"] = *start.minor;
-    }
     config["backend"] = start.backend;
     return config;
 }
@@ -62,6 +59,18 @@ disktool::Descriptor file_with(const std::string& text) {
     return file;
 }
 
+/// That one and no other: who has it is no affair of the disk.
+std::unique_ptr<DeviceNumber> wanted_number(int minor) {
+    try {
+        return DeviceNumber::take(minor);
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::locked) {
+            throw;
+        }
+        throw PloopError(Exit::device_open, error.code(), error.what(), error.reason());
+    }
+}
+
 } // namespace
 
 DeviceState start_device(const Options& options, const DeviceStart& start) {
@@ -72,6 +81,11 @@ DeviceState start_device(const Options& options, const DeviceStart& start) {
     command.arguments = {own_prefix() + "/" DISKTOOL_LIBEXEC_DIR "/ploop-device", "--config-fd",
                          std::to_string(config_number), "--ready-fd", std::to_string(ready_number)};
     command.descriptors = {{config.get(), config_number}, {ready.writer.get(), ready_number}};
+    const std::unique_ptr<DeviceNumber> number = start.minor ? wanted_number(*start.minor) : nullptr;
+    if (number != nullptr) {
+        command.arguments.insert(command.arguments.end(), {"--lock-fd", std::to_string(lock_number)});
+        command.descriptors.emplace_back(number->descriptor(), lock_number);
+    }
     try {
         const std::unique_ptr<Process> process = real_doors().processes.start(command);
         ready.writer.close();

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "mount_table.h"
 
-#include "block/host_descriptor.h"
 #include "device/device_users.h"
 #include "mount_users.h"
 #include "ploop_error.h"
 
 #include <blkid.h>
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <libmount.h>
 #include <sys/stat.h>
@@ -107,13 +105,11 @@ bool worth_another_try(int error_number) {
 } // namespace
 
 std::vector<std::uint64_t> device_numbers_of(const DeviceState& device) {
-    // Only to look at: no other program is woken up by it.
-    const Descriptor node(open(device.loop.c_str(), O_PATH | O_CLOEXEC));
-    struct stat status {};
-    if (!node || fstat(node.get(), &status) != 0 || !S_ISBLK(status.st_mode)) {
+    try {
+        return device.loop.empty() ? std::vector<std::uint64_t>{} : disktool::device_numbers_of(device.loop);
+    } catch (const Error&) {
         return {};
     }
-    return disktool::device_numbers_of(node.get());
 }
 
 std::vector<MountPoint> mount_points_of(const DeviceState& device) {
