@@ -36,7 +36,7 @@ minor() { json .device | tr -dc 0-9; } # of the last --json output
 # disk NAME: a folder with an ext4 disk of 300 MiB; quick, since it is made once.
 disk() {
   [ -d "$WORK/pattern" ] || (mkdir "$WORK/pattern"; cd "$WORK/pattern"; "$PLOOP" init -s 300M root.hdd > /dev/null)
-  cp -r --sparse=always "$WORK/pattern" "$1"
+  cp -r --sparse=never "$WORK/pattern" "$1" # check takes holes for damage
 }
 # mounted FOLDER, and not.
 mounted() { mountpoint -q "$1" || die "$1 is not mounted"; }
