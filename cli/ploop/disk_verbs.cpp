@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "disk_verbs.h"
 
+#include "balloon_at_rest.h"
 #include "command.h"
 #include "common/progress_display.h"
 #include "config/config.h"
@@ -11,6 +12,8 @@
 #include "verb/compact.h"
 #include "verb/disk_info.h"
 #include "verb/resize.h"
+#include "verb/survey.h"
+#include "verb/work_steps.h"
 
 #include <disktool/size.h>
 
@@ -118,6 +121,40 @@ void show_sizes(const Options& options, CoreDisk& disk) {
         {"balloon", 0}, {"data", info.used}, {"disk", image.virtual_size}, {"images", file}};
 }
 
+/// A balloon is for the size that the disk had: it would keep the room of a larger one, and stands in the way
+/// of a smaller one.
+void deflate_balloon(const Options& options, CoreDisk& disk) {
+    Image& image = disk.session().image();
+    DiskSurvey survey = survey_disk(image.device(), disk.session().registry(), {});
+    for (const Content& content : survey.contents) {
+        if (!content.type.starts_with("ext") || !content.filesystem || content.problem) {
+            continue;
+        }
+        const std::optional<BalloonAtRest> balloon = balloon_at_rest(*content.window);
+        if (!balloon) {
+            continue;
+        }
+        Plan plan("resize", disk.session().path());
+        WorkSpec work{image.info().virtual_size, {}};
+        if (content.partition != 0) {
+            work.windows.push_back({content.partition, content.range});
+        }
+        plan.set_work(std::move(work));
+        plan.add(deflate_at_rest_step(content.partition, *balloon));
+        plan.add(make_verify_step(disk.session().registry(),
+                                  {image.info().virtual_size, content.partition, content.range, content.type}));
+        WorkCommit commit;
+        commit.size = image.info().virtual_size;
+        commit.reserve = image.allocation() == Allocation::plain;
+        plan.add(make_commit_step(commit, "a disk with an empty balloon"));
+        disk.carry_out(plan);
+        if (!options.dry_run) {
+            options.output->say(fmt::format("The balloon of {} bytes is empty now", balloon->allocated));
+        }
+        return;
+    }
+}
+
 } // namespace
 
 int resize_disk(const Options& options, const std::string& xml, std::uint64_t sectors) {
@@ -132,6 +169,7 @@ int resize_disk(const Options& options, const std::string& xml, std::uint64_t se
                 "Unable to change image size to {} sectors: it must have more than 4 clusters of {}", sectors,
                 size_text(cluster)));
         }
+        deflate_balloon(options, disk);
         VerbContext context = disk.context();
         ResizePlan resize =
             disktool::plan_resize(context, {.new_size = sectors * sector_size, .resize_partition = true});
