@@ -27,13 +27,7 @@ class CoreDisk {
   public:
     CoreDisk(const Options& options, const std::string& xml, Access access)
         : options_(options), config_(load_config()), registry_(plugin_search_path(config_.plugin_path)) {
-        const Descriptor descriptor = Descriptor::load(real_doors().files, xml);
-        if (descriptor.mode == DiskMode::raw) {
-            throw ParameterError(fmt::format(
-                "{} is a raw disk, which cannot be changed safely in place. Convert it first (ploop "
-                "convert -f ploop1 {}); afterwards it can be converted back",
-                xml, xml));
-        }
+        Descriptor::load(real_doors().files, xml); // for the exit codes of what is wrong with it
         OpenOptions request;
         request.access = options.dry_run ? Access::read : access;
         request.wait = std::chrono::seconds(60);

@@ -105,14 +105,16 @@ std::vector<std::byte> content_of(const std::string& xml) {
     };
     append(chain.size());
     std::vector<std::byte> data(cluster);
+    std::uint64_t next = 0; // holes of a raw file need not keep to clusters
     for (const Extent& extent : chain.extents({0, chain.size()})) {
-        for (std::uint64_t at = extent.range.offset; extent.kind == ExtentKind::data && at < extent.range.end();
-             at += cluster) {
+        for (std::uint64_t at = std::max(next, round_down(extent.range.offset, cluster));
+             extent.kind == ExtentKind::data && at < extent.range.end(); at += cluster) {
             chain.read(at, data);
             if (!all_zero(data)) {
                 append(at);
                 content.insert(content.end(), data.begin(), data.end());
             }
+            next = at + cluster;
         }
     }
     return content;
@@ -178,6 +180,19 @@ void make_chain(const fs::path& folder) {
     fill(folder, 2, 7, 3);
 }
 
+/// With a GPT, which moves with the end of the disk.
+void make_raw(const fs::path& folder) {
+    init(folder, 60, DiskMode::raw);
+    fill(folder, 5, 3, 1);
+    run_tool({"sgdisk", "-n", "1:512:1535", (folder / "root.hdd").string()});
+}
+
+void make_raw_chain(const fs::path& folder) {
+    make_raw(folder);
+    snapshot(folder, "{11111111-1111-1111-1111-111111111111}");
+    fill(folder, 6, 5, 2);
+}
+
 template <typename PlanOf>
 auto by_plan(PlanOf plan_of) {
     return [plan_of](Doors doors, const std::string& xml) {
@@ -201,6 +216,10 @@ std::vector<PloopScenario> scenarios() {
         {"GrowVersion1", make_plain(60, ploop::Version::v1), resize_to(100), true},
         {"GrowChain", make_chain, resize_to(90), true},
         {"ShrinkTail", make_plain(60), resize_to(31), true},
+        {"GrowRaw", make_raw, resize_to(90), true},
+        {"ShrinkRaw", make_raw, resize_to(50), true},
+        {"GrowSnapshotOfRaw", make_raw_chain, resize_to(90), true},
+        {"ShrinkSnapshotOfRaw", make_raw_chain, resize_to(50), true},
         {"ToRaw", make_plain(60), to_mode(DiskMode::raw)},
         {"FromRaw",
          [](const fs::path& folder) {

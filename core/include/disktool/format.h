@@ -203,8 +203,10 @@ class DISKTOOL_API FormatPlugin {
     /// caller to remove.
     virtual std::unique_ptr<WorkingDisk> create_disk(Doors doors, const CreateRequest& request);
     /// Where users name something else than an image file (a folder, a descriptor): the image file that is
-    /// meant. None for what is not of this format's kind. Throws where it is, but cannot be read.
-    virtual std::optional<std::string> image_behind(Doors doors, const std::string& path);
+    /// meant. None for what is not of this format's kind. Throws where it is, but cannot be read. With
+    /// Access::write a change of which image that is, begun by a run that was killed, is finished before, under
+    /// the format's own lock.
+    virtual std::optional<std::string> image_behind(Doors doors, const std::string& path, Access access);
 };
 
 } // namespace disktool
