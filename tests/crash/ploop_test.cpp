@@ -184,7 +184,7 @@ void make_chain(const fs::path& folder) {
 void make_raw(const fs::path& folder) {
     init(folder, 60, DiskMode::raw);
     fill(folder, 5, 3, 1);
-    run_tool({"sgdisk", "-n", "1:512:1535", (folder / "root.hdd").string()});
+    run_tool({"sgdisk", "-a", "1", "-n", "1:512:1535", (folder / "root.hdd").string()});
 }
 
 void make_raw_chain(const fs::path& folder) {
