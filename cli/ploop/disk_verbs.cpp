@@ -27,7 +27,8 @@ class CoreDisk {
   public:
     CoreDisk(const Options& options, const std::string& xml, Access access)
         : options_(options), config_(load_config()), registry_(plugin_search_path(config_.plugin_path)) {
-        Descriptor::load(real_doors().files, xml); // for the exit codes of what is wrong with it
+        const Descriptor descriptor = Descriptor::load(real_doors().files, xml);
+        raw_ = descriptor.image(descriptor.top)->raw;
         OpenOptions request;
         request.access = options.dry_run ? Access::read : access;
         request.wait = std::chrono::seconds(60);
@@ -41,6 +42,18 @@ class CoreDisk {
     }
 
     Session& session() { return *session_; }
+    bool raw() const { return raw_; } ///< the image that is written to
+    bool dirty() const { return session_->image().info().dirty; }
+
+    /// Whoever had it in use is gone: we have its locks, no device has it, and its BAT was read and is sound.
+    void mend() {
+        Plan plan("resize", session_->path());
+        session_->image().plan_mend(plan);
+        JobOptions job;
+        job.cancel = options_.cancel;
+        run_job(*session_, plan, job);
+        options_.output->say(fmt::format("{} was left in use, and is closed now", session_->path()));
+    }
     VerbContext context() {
         return {*session_, config_.engine, options_.cancel,
                 [this] { return load_appliance(config_.appliance); }};
@@ -76,6 +89,7 @@ class CoreDisk {
     const Options& options_;
     Config config_;
     Registry registry_;
+    bool raw_ = false;
     std::unique_ptr<Session> session_;
 };
 
@@ -126,6 +140,19 @@ int resize_disk(const Options& options, const std::string& xml, std::uint64_t se
                 "Unable to change image size to {} sectors: it must have more than 4 clusters of {}", sectors,
                 size_text(cluster)));
         }
+        if (disk.dirty() && options.dry_run) {
+            const std::string note = fmt::format(
+                "{} is marked as in use. If no program writes to it, a run without --dry-run closes "
+                "it, and then finds out what is to be done",
+                disk.session().path());
+            options.output->result("Note: " + note + "\n");
+            options.output->json()["dry_run"] = true;
+            options.output->json()["note"] = note;
+            return 0;
+        }
+        if (disk.dirty()) {
+            disk.mend();
+        }
         VerbContext context = disk.context();
         ResizePlan resize =
             disktool::plan_resize(context, {.new_size = sectors * sector_size, .resize_partition = true});
@@ -163,14 +190,20 @@ int discard_disk(const Options& options, const std::string& xml, const DiscardOp
     CompactPlan compact =
         disktool::plan_compact(context, {.smallest = round_up(request.min_block_sectors * sector_size, cluster),
                                          .enough = request.to_free_sectors * sector_size});
-    const std::uint64_t before = info.file_size;
+    const auto size_now = [&] {
+        const ImageInfo& now = disk.session().image().info();
+        return disk.raw() ? now.allocated : now.file_size;
+    };
+    const std::uint64_t before = size_now();
     const JobReport report = disk.carry_out(compact.plan);
     if (options.dry_run) {
         return 0;
     }
-    const std::uint64_t after = disk.session().image().info().file_size;
+    const std::uint64_t after = size_now();
     const std::uint64_t cut = before - std::min(before, after);
-    options.output->say(fmt::format("TRUNCATED: {} cluster-blocks ({} bytes)", cut / cluster, cut));
+    options.output->say(disk.raw()
+                            ? fmt::format("PUNCHED: {} cluster-blocks ({} bytes)", cut / cluster, cut)
+                            : fmt::format("TRUNCATED: {} cluster-blocks ({} bytes)", cut / cluster, cut));
     const auto discarded = report.figures.find("clusters_discarded");
     options.output->say(
         fmt::format("{} clusters have been freed", discarded == report.figures.end() ? 0 : discarded->second));

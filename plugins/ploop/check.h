@@ -25,6 +25,7 @@ struct CheckOptions {
     bool raw = false;                      ///< -R
     std::uint32_t raw_cluster_sectors = 0; ///< -b, for raw
     bool fill_sparse = false;              ///< -S
+    bool sparse_is_well = false;           ///< holes of the file are not looked for
 };
 
 /// Lines as the original prints them, to its two streams.

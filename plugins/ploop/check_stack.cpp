@@ -48,7 +48,9 @@ CheckResult check_stack(std::span<const CheckedImage> base_to_top, std::uint32_t
                                   .drop_in_use = true,
                                   .raw = image.raw,
                                   .raw_cluster_sectors = cluster_sectors,
-                                  .fill_sparse = true},
+                                  .fill_sparse = true,
+                                  // To compact a raw image means to make holes in it.
+                                  .sparse_is_well = image.raw},
                                  writer, image.writable);
         }
         if (result.exit_code != static_cast<int>(Exit::ok)) {
