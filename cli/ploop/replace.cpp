@@ -7,7 +7,6 @@ namespace disktool::ploop::cli {
 
 int run_replace(Options& options, const std::vector<std::string>& words) {
     ReplaceRequest request;
-    bool by_level = false;
     CommandLine line(options, words, "d:m:l:i:u:o:k", {{"keep-name", false, 'k'}});
     while (const char letter = line.next()) {
         switch (letter) {
@@ -15,8 +14,7 @@ int run_replace(Options& options, const std::vector<std::string>& words) {
         case 'm':
             refuse_device_form("replace -d and -m", "a disk at rest is named by its DiskDescriptor.xml");
         case 'l':
-            parse_number("-l", line.value());
-            by_level = true;
+            request.level = parse_number("-l", line.value());
             break;
         case 'i':
             request.new_file = line.value();
@@ -32,12 +30,9 @@ int run_replace(Options& options, const std::vector<std::string>& words) {
         }
     }
     const std::string descriptor = descriptor_operand(line);
-    if (request.new_file.empty() || by_level + request.uuid.has_value() + !request.current_file.empty() != 1) {
+    if (request.new_file.empty() ||
+        request.level.has_value() + request.uuid.has_value() + !request.current_file.empty() != 1) {
         throw UsageError("");
-    }
-    if (by_level) {
-        throw ParameterError(
-            "Option -l counts the levels of a running device, and this disk is not running: give -u or -o");
     }
     const std::unique_ptr<PloopDisk> disk = open_disk(options, descriptor, Access::write);
     if (request.uuid) {

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "command.h"
 #include "device_commands.h"
+#include "device_disk.h"
 #include "disk_verbs.h"
 #include "words.h"
-
-#include <fmt/format.h>
 
 namespace disktool::ploop::cli {
 
@@ -23,13 +22,11 @@ int run_resize(Options& options, const std::vector<std::string>& words) {
     if (inflate) {
         refuse_device_form("resize -b", "resize -s works on a disk at rest");
     }
+    if (is_block_device(operand)) {
+        return resize_device(options, operand, sectors);
+    }
     if (sectors == 0) {
         throw UsageError("");
-    }
-    const std::optional<FileStatus> status = real_doors().files.status(operand);
-    if (status && status->type == FileType::block_device) {
-        throw ParameterError(fmt::format(
-            "{} is a block device: ploop resize works on the disk of a DiskDescriptor.xml", operand));
     }
     return resize_disk(options, descriptor_operand(operand), sectors);
 }

@@ -13,7 +13,11 @@ namespace {
 
 constexpr int most_replacements = 100;
 
-void require_image_file(FileDoor& files, const std::string& path) {
+void require_image_file(FileDoor& files, const std::string& path, bool block_device) {
+    const std::optional<FileStatus> status = block_device ? files.status(path) : std::nullopt;
+    if (status && status->type == FileType::block_device) {
+        return;
+    }
     if (const std::optional<std::string> reason = why_not_a_file(files, path)) {
         throw Error(ErrorCode::not_found, fmt::format("Invalid disk path \"{}\": {}", path, *reason));
     }
@@ -28,7 +32,7 @@ struct LockedFile {
 /// the name (as a commit of an overlay does), and the lock of the old one protects nothing.
 LockedFile open_locked(FileDoor& files, const std::string& path, const OpenOptions& options) {
     for (int attempt = 0; attempt < most_replacements; ++attempt) {
-        require_image_file(files, path);
+        require_image_file(files, path, options.block_device);
         std::unique_ptr<File> file = files.open(
             files.real_path(path), {.write = options.access == Access::write, .follow_links = false});
         auto lock = std::make_unique<ImageLock>(*file, options.access, options.wait, options.cancel, path);

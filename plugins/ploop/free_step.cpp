@@ -132,6 +132,9 @@ class FreeStep final : public Step {
         image_.reload();
         const Freeable found = freeable(image_, discardable_);
         const std::uint64_t before = image_.delta().file().status().allocated;
+        if (!found.clusters.empty()) {
+            image_.call_expanded();
+        }
         image_.delta().begin();
         // In runs: punching a hole takes its time, be it large or small.
         for (std::size_t i = 0; i < found.clusters.size();) {

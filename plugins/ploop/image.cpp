@@ -290,6 +290,18 @@ void Image::describe_size(std::uint64_t disk_sectors) {
     }
 }
 
+void Image::call_expanded() {
+    if (!disk_ || disk_->descriptor.mode != DiskMode::preallocated) {
+        return;
+    }
+    Descriptor changed = disk_->descriptor;
+    changed.modernise();
+    changed.mode = DiskMode::expanded;
+    changed.store(doors().files, disk_->path());
+    disk_->descriptor = changed;
+    membership_->descriptor = changed;
+}
+
 /// Every entry of the BAT is a good one at any moment: only the mark is left. Where that fails too, the job's
 /// record stays and the next run does it.
 void Image::close_after_failure() {

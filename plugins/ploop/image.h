@@ -42,8 +42,8 @@ class Image final : public disktool::Image {
     Delta& delta() { return *delta_; }
     BlockDevice* below() { return backing_ ? &backing_->device() : nullptr; }
     bool raw() const { return delta_->raw(); }
-    /// The disk that it is the top of; null: it stands alone, or is open for reading.
-    PloopDisk* disk() { return disk_.get(); }
+    /// A preallocated disk is none any more when clusters are freed; its descriptor says so before they are.
+    void call_expanded();
     Doors doors() { return opener_->doors(); }
     /// The file was changed, or the delta closed with its changes: all of it is read anew.
     void reload();

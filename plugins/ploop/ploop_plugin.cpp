@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+#include "device_image.h"
 #include "image.h"
 #include "membership.h"
 #include "new_image.h"
@@ -99,6 +100,9 @@ int Plugin::probe(std::span<const std::byte> head, const std::string&) {
 }
 
 std::unique_ptr<disktool::Image> Plugin::open(std::unique_ptr<ImageOpener> opener) {
+    if (opener->file().status().type == FileType::block_device) {
+        return std::make_unique<DeviceImage>(std::move(opener));
+    }
     return std::make_unique<Image>(std::move(opener));
 }
 

@@ -3,7 +3,6 @@
 
 #include "merge_clusters.h"
 
-#include <disktool/bytes.h>
 #include <disktool/error.h>
 #include <disktool/log.h>
 #include <disktool/size.h>
@@ -121,31 +120,11 @@ bool is_in_use(const PloopDisk& disk, const Uuid& uuid) {
 } // namespace
 
 RawWork::RawWork(PloopDisk& disk, std::uint64_t size, std::function<void()> done)
-    : disk_(disk), image_(disk.file_of(disk.descriptor.top)), size_(size), done_(std::move(done)) {
-    const std::uint32_t unit = disk.descriptor.cluster_sectors;
-    const std::uint64_t sectors = round_up(divide_up(size, sector_size), unit);
-    if (sectors > largest_disk(Version::v2, unit)) {
-        throw Error(ErrorCode::size_impossible,
-                    fmt::format("{}: a disk with clusters of {} holds at most {}", image_,
-                                size_text(unit * sector_size),
-                                size_text(largest_disk(Version::v2, unit) * sector_size)),
-                    Reason::size_too_large);
-    }
-    FileDoor& files = disk.doors().files;
-    remove_overlay(files, image_);
-    std::vector<std::unique_ptr<Delta>> deltas;
-    deltas.push_back(disk.open_delta(disk.descriptor.top, Access::read));
+    : OverlayWork(disk.open_delta(disk.descriptor.top, Access::read), size), disk_(disk),
+      image_(disk.file_of(disk.descriptor.top)), done_(std::move(done)) {
+    remove_overlay(disk.doors().files, image_);
     try {
-        {
-            const auto file = files.open(
-                work_name(image_), {.write = true, .create = true, .exclusive = true, .follow_links = false});
-            file->take_attributes(deltas.front()->file());
-            Delta::create(*file, {sectors, unit, Version::v2, false});
-        }
-        deltas.push_back(
-            Delta::open(files.open(work_name(image_), {.write = true, .follow_links = false}), Access::write));
-        chain_ = std::make_unique<ChainDevice>(std::move(deltas), image_);
-        chain_->begin();
+        make_overlay(disk.doors().files, work_name(image_), true);
     } catch (...) {
         abandon();
         throw;
@@ -153,13 +132,14 @@ RawWork::RawWork(PloopDisk& disk, std::uint64_t size, std::function<void()> done
 }
 
 RawWork::~RawWork() {
-    if (chain_) {
+    if (!over_) {
         abandon();
     }
 }
 
 void RawWork::abandon() noexcept {
-    chain_.reset();
+    over_ = true;
+    let_go();
     try {
         remove_overlay(disk_.doors().files, image_);
         if (reserved_) {
@@ -173,59 +153,18 @@ void RawWork::abandon() noexcept {
     }
 }
 
-void RawWork::read(std::uint64_t offset, std::span<std::byte> buffer) {
-    check_range(offset, buffer.size());
-    chain_->read(offset, buffer);
-}
-
-std::vector<Extent> RawWork::extents(Range range) {
-    check_range(range.offset, range.length);
-    return chain_->extents(range);
-}
-
-void RawWork::write(std::uint64_t offset, std::span<const std::byte> data) {
-    check_range(offset, data.size());
-    if (all_zero(data)) {
-        zero({offset, data.size()}); // what is not there needs no place to be zero
-    } else {
-        chain_->write(offset, data);
-    }
-}
-
-void RawWork::discard(Range range) {
-    const std::uint64_t unit = chain_->top().cluster_size();
-    const std::uint64_t first = round_up(range.offset, unit);
-    const std::uint64_t end = range.end() == size_ ? size_ : round_down(range.end(), unit);
-    if (first < end) {
-        zero({first, end - first});
-    }
-}
-
-void RawWork::zero(Range range) {
-    check_range(range.offset, range.length);
-    for (const Extent& extent : chain_->extents(range)) {
-        if (extent.kind == ExtentKind::data) {
-            chain_->zero(extent.range);
-        }
-    }
-}
-
-std::uint64_t RawWork::space_taken() const {
-    return chain_->deltas().back()->allocated_clusters() * chain_->deltas().back()->cluster_size();
-}
-
 /// All that the raw file will need: once the descriptor has switched, a full host would leave the disk in two
 /// files.
 void RawWork::reserve(const WorkCommit& request, std::uint64_t old_size) {
     FileDoor& files = disk_.doors().files;
     const auto raw = files.open(image_, {.write = true});
-    const std::uint64_t new_size = chain_->size();
+    const std::uint64_t new_size = chain().size();
     reserved_ = true;
     if (request.reserve) {
         reserve_range(files, *raw, {0, new_size});
         return;
     }
-    const Delta& overlay = chain_->top();
+    const Delta& overlay = chain().top();
     for (std::uint64_t cluster = 0; cluster < overlay.clusters();) {
         const Delta::Run run = overlay.look(cluster, overlay.clusters() - cluster);
         const std::uint64_t end = std::min(old_size, (cluster + run.clusters) * overlay.cluster_size());
@@ -261,30 +200,30 @@ bool RawWork::may_have_switched() const noexcept {
 }
 
 void RawWork::commit(const WorkCommit& request) {
-    if (!chain_ || request.size > size_) {
+    if (over_ || request.size > size()) {
         throw std::logic_error("a commit after the end of its working disk, or larger than it");
     }
     FileDoor& files = disk_.doors().files;
     const std::uint32_t unit = disk_.descriptor.cluster_sectors;
     const std::uint64_t sectors = round_up(divide_up(request.size, sector_size), unit);
     try {
-        Delta& overlay = chain_->top();
+        Delta& overlay = chain().top();
         if (sectors < overlay.header().disk_sectors) {
             overlay.shrink(sectors);
         }
         reserve(request, files.status(image_)->size);
-        chain_->end();
+        close_overlay();
         files.sync_directory(directory_of(image_));
         name_overlay(sectors);
     } catch (...) {
         if (may_have_switched()) {
-            chain_.reset();
+            over_ = true;
         } else {
             abandon();
         }
         throw;
     }
-    chain_.reset();
+    over_ = true;
     try {
         fold(disk_, disk_.descriptor.top);
     } catch (const Error& error) {

@@ -6,39 +6,24 @@
 #pragma once
 
 #include "operations.h"
-
-#include <disktool/working_disk.h>
+#include "overlay_work.h"
 
 #include <cstdint>
 #include <functional>
-#include <memory>
-#include <mutex>
 #include <string>
-#include <vector>
 
 namespace disktool::ploop {
 
 /// See WorkingDisk. Of a disk whose only image is raw; `disk` is open for writing and outlives this. The delta
 /// is IMAGE.disktool-work; in the descriptor the raw file is meanwhile a temporary snapshot, which the
 /// original would merge as well. Threads: any.
-class RawWork final : public WorkingDisk {
+class RawWork final : public OverlayWork {
   public:
     /// `size`: bytes, the larger of old and new. `done` is called when the raw file holds the new state alone.
     /// Throws size_impossible.
     RawWork(PloopDisk& disk, std::uint64_t size, std::function<void()> done);
     ~RawWork() override;
 
-    std::uint64_t size() const override { return size_; }
-    std::string name() const override { return image_; }
-    bool concurrent() const override { return true; }
-    void read(std::uint64_t offset, std::span<std::byte> buffer) override;
-    std::vector<Extent> extents(Range range) override;
-    void write(std::uint64_t offset, std::span<const std::byte> data) override;
-    void discard(Range range) override;
-    void zero(Range range) override;
-    /// Nothing of it counts before the commit, which syncs.
-    void flush() override {}
-    std::uint64_t space_taken() const override;
     /// An error after the switch is one all the same, whose sentence says that the disk is the new one.
     void commit(const WorkCommit& request) override;
 
@@ -50,10 +35,9 @@ class RawWork final : public WorkingDisk {
 
     PloopDisk& disk_;
     const std::string image_;
-    const std::uint64_t size_;
     const std::function<void()> done_;
-    std::unique_ptr<ChainDevice> chain_; ///< null: it is over
-    bool reserved_ = false;              ///< behind the end of the raw file
+    bool reserved_ = false; ///< behind the end of the raw file
+    bool over_ = false;
 };
 
 /// Does the descriptor name a delta of RawWork, or a snapshot of it, over the raw file?

@@ -59,7 +59,10 @@ struct ImageInfo {
     bool corrupt = false;
     bool encrypted = false;
     std::string data_file; ///< empty: none
-    Details details;       ///< what is particular to the format: compat level, compression, ...
+    /// What a working disk takes of the host, it takes of the file system that holds this; empty: of the
+    /// image's.
+    std::string work_path;
+    Details details; ///< what is particular to the format: compat level, compression, ...
 };
 
 enum class Capability { grow, shrink, compact, merge_internal, merge_external, convert, snapshot, check };
