@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "command.h"
+#include "device/device_state.h"
+#include "device_disk.h"
+#include "disk_verbs.h"
 #include "online_verbs.h"
 #include "words.h"
+
+#include <fmt/format.h>
 
 namespace disktool::ploop::cli {
 
@@ -17,11 +22,19 @@ int run_resize(Options& options, const std::vector<std::string>& words) {
         }
     }
     const std::string& operand = line.operand();
-    if (inflate == (sectors != 0)) {
+    if (inflate && sectors != 0) {
         throw UsageError("");
     }
-    const std::optional<FileStatus> status = real_doors().files.status(operand);
-    if (status && status->type == FileType::block_device) {
+    if (is_block_device(operand) && !device_of_node(operand)) {
+        if (inflate) {
+            throw ParameterError(fmt::format("{} is no ploop device: -b inflates the balloon of one", operand));
+        }
+        return resize_device(options, operand, sectors);
+    }
+    if (!inflate && sectors == 0) {
+        throw UsageError("");
+    }
+    if (is_block_device(operand)) {
         RunningFilesystem running = filesystem_of_device(options, operand);
         return inflate ? inflate_running(options, running) : resize_running(options, running, sectors);
     }

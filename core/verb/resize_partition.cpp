@@ -123,12 +123,15 @@ void check_space(VerbContext& context, const Target& target, Plan& plan) {
     const bool smaller = target.new_range.end() < target.content->range.end();
     const std::uint64_t moved = smaller ? bytes_to_move(context.session.image(), target) : 0;
     const std::uint64_t needed = moved + moved / 64 + metadata_reserve;
-    const std::uint64_t available = context.session.doors().files.free_space(context.session.path());
+    const std::string& place = context.session.image().info().work_path;
+    const std::uint64_t available =
+        context.session.doors().files.free_space(place.empty() ? context.session.path() : place);
     if (available < needed) {
         throw Error(ErrorCode::no_space,
-                    fmt::format("{}: Not enough free space ( needed: {} available: {} ), in bytes, beside the "
-                                "image; nothing was changed",
-                                context.session.path(), needed, available));
+                    fmt::format("{}: Not enough free space ( needed: {} available: {} ), in bytes, {}; "
+                                "nothing was changed",
+                                context.session.path(), needed, available,
+                                place.empty() ? "beside the image" : "in " + place));
     }
     if (smaller) {
         plan.note(fmt::format("about {} that lie behind the new end are moved; the host needs that much room "
