@@ -5,7 +5,6 @@
 #include "device/loop_device.h"
 
 #include <disktool/log.h>
-#include <disktool/size.h>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -14,6 +13,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <fstream>
+#include <utility>
+#include <vector>
 
 namespace disktool::server {
 
@@ -21,7 +22,6 @@ namespace {
 
 constexpr std::uint64_t request_kib = 1024;    // a FUSE request holds as much
 constexpr std::uint64_t read_ahead_kib = 1024; // so that a file that is read from start to end comes in such
-constexpr std::uint64_t largest_discard = GiB; // of one request: others have their turn between two
 
 constexpr std::uint64_t sysfs_sector = 512; // whatever the disk's own sectors are
 
@@ -36,27 +36,36 @@ class LoopBackend : public DeviceBackend {
         return file >> sectors ? sectors * sysfs_sector : loop_->size();
     }
 
-    bool detach() override { return loop_->detach(); }
+    bool detach() override {
+        // The next one who gets this loop device expects what all have at first.
+        for (const auto& [name, value] : before_) {
+            loop_->set_queue(name, value);
+        }
+        before_.clear();
+        return loop_->detach();
+    }
 
   protected:
     void attach(int file, const LoopOptions& options) { loop_ = LoopDevice::attach(file, options); }
     LoopDevice& loop() { return *loop_; }
 
-    void set(const char* name, std::uint64_t value) {
-        if (!loop_->set_queue(name, value)) {
-            log(LogLevel::info,
-                fmt::format("{}: the kernel does not take {} as {}", loop_->node(), value, name));
-        }
-    }
-    void set_queue(bool discard) {
+    void set_queue() {
         std::ofstream scheduler(fmt::format("/sys/block/loop{}/queue/scheduler", loop_->number()));
         scheduler << "none" << std::flush;
         set("max_sectors_kb", request_kib);
         set("read_ahead_kb", read_ahead_kib);
-        set("discard_max_bytes", discard ? largest_discard : 0);
     }
 
   private:
+    void set(const char* name, std::uint64_t value) {
+        std::ifstream file(fmt::format("/sys/block/loop{}/queue/{}", loop_->number(), name));
+        std::uint64_t before = 0;
+        if (file >> before && before != value && loop_->set_queue(name, value)) {
+            before_.emplace_back(name, before);
+        }
+    }
+
+    std::vector<std::pair<std::string, std::uint64_t>> before_; ///< settings that were changed
     std::unique_ptr<LoopDevice> loop_;
 };
 
@@ -73,7 +82,7 @@ class FuseBackend final : public LoopBackend {
         loop_options.sector_size = options.sector_size;
         const Descriptor file(disk_->open_file(source.device().writable()));
         attach(file.get(), loop_options);
-        set_queue(source.device().writable());
+        set_queue();
     }
 
     std::string name() const override { return "fuse"; }
@@ -85,6 +94,7 @@ class FuseBackend final : public LoopBackend {
     }
     FuseDisk::Counters counters() const override { return disk_->counters(); }
     std::optional<Error> first_error() const override { return disk_->first_error(); }
+    void end() override { disk_.reset(); }
 
   private:
     std::unique_ptr<FuseDisk> disk_;
@@ -124,9 +134,10 @@ class FileBackend final : public LoopBackend {
         loop_options.shown_name = shown_name;
         loop_options.part = {whole.range.offset, to_end_ ? 0 : whole.range.length};
         loop_options.read_only = !writable;
+        loop_options.discard = !writable || whole.discard;
         loop_options.sector_size = options.sector_size;
         attach(file.get(), loop_options);
-        set_queue(writable && whole.discard);
+        set_queue();
     }
 
     std::string name() const override { return "loop"; }
@@ -135,9 +146,20 @@ class FileBackend final : public LoopBackend {
     void follow_size() override { loop().follow_size(); }
     FuseDisk::Counters counters() const override { return {}; }
     std::optional<Error> first_error() const override { return std::nullopt; }
+    bool detach() override {
+        spoilt_ = loop().refuses_discards();
+        return LoopBackend::detach();
+    }
+    void end() override {}
+    ~FileBackend() override {
+        if (spoilt_) {
+            LoopDevice::renew(loop().number());
+        }
+    }
 
   private:
     bool to_end_;
+    bool spoilt_ = false; ///< for others
 };
 
 } // namespace

@@ -23,7 +23,8 @@ class DeviceBackend {
     DeviceBackend() = default;
     DeviceBackend(const DeviceBackend&) = delete;
     DeviceBackend& operator=(const DeviceBackend&) = delete;
-    virtual ~DeviceBackend(); ///< without detach(): the kernel's device may stay
+    /// Without detach() the kernel's device may stay. What takes time and nobody waits for is done here.
+    virtual ~DeviceBackend();
 
     virtual std::string name() const = 0; ///< as in the state: "fuse", "loop"
     /// Does each request of the guest go through us? Else the image cannot be changed beside it.
@@ -38,6 +39,8 @@ class DeviceBackend {
     /// Partitions go, then the kernel's device. False: not yet, since somebody has it open; when he closes it,
     /// it goes.
     virtual bool detach() = 0;
+    /// After that: whoever still has it open gets errors, and nothing is asked of the source any more.
+    virtual void end() = 0;
 };
 
 /// A file of ours under a loop device with direct I/O. `shown_name`: what the loop device says of itself.

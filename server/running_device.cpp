@@ -317,7 +317,8 @@ std::string RunningDevice::take_down() {
                 fmt::format("{} is still open somewhere, and shows errors from now on", node));
         }
         const std::unique_lock lock(serving_);
-        backend_.reset();
+        backend_->end();
+        ended_ = std::move(backend_);
     }
     std::string problem;
     try {

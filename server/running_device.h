@@ -75,7 +75,7 @@ class RunningDevice {
     mutable std::mutex mutex_; ///< of state_
     DeviceState state_;
     mutable std::shared_mutex serving_; ///< of the pointer: exclusive for taking it away
-    std::unique_ptr<DeviceBackend> backend_;
+    std::unique_ptr<DeviceBackend> backend_, ended_;
     FreezerProcess& freezer_;
     bool stopped_ = false;
 };

@@ -133,7 +133,7 @@ CheckResult look_at_stack(const std::vector<CheckedImage>& images, std::uint32_t
     look.thorough = look.read_only = look.silent = true;
     CheckResult result;
     for (const CheckedImage& image : images) {
-        look.raw = image.raw;
+        look.raw = look.allow_sparse = image.raw;
         look.raw_cluster_sectors = cluster_sectors;
         result = check_image(*image.file, look, writer, image.writable);
         if (result.exit_code != 0) {

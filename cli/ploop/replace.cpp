@@ -11,7 +11,6 @@ namespace {
 
 struct ReplaceWords {
     ReplaceRequest request;
-    std::optional<std::uint32_t> level;
     std::string node, folder; ///< -d, -m
     std::vector<std::string> operands;
 };
@@ -28,7 +27,7 @@ ReplaceWords parse(Options& options, const std::vector<std::string>& words) {
             parsed.folder = line.value();
             break;
         case 'l':
-            parsed.level = parse_number("-l", line.value());
+            parsed.request.level = parse_number("-l", line.value());
             break;
         case 'i':
             parsed.request.new_file = line.value();
@@ -46,7 +45,7 @@ ReplaceWords parse(Options& options, const std::vector<std::string>& words) {
     parsed.operands = line.operands(parsed.node.empty() && parsed.folder.empty() ? 1 : 0);
     const bool by_uuid = parsed.request.uuid.has_value();
     const bool by_file = !parsed.request.current_file.empty();
-    if (parsed.request.new_file.empty() || parsed.level.has_value() + by_uuid + by_file != 1 ||
+    if (parsed.request.new_file.empty() || parsed.request.level.has_value() + by_uuid + by_file != 1 ||
         (!parsed.node.empty() && !parsed.folder.empty())) {
         throw UsageError("");
     }
@@ -64,9 +63,9 @@ int replace_running(const Options& options, const DeviceState& device, const Rep
     std::string which;
     if (request.uuid) {
         asked.arguments["uuid"] = which = request.uuid->text();
-    } else if (words.level) {
-        asked.arguments["level"] = *words.level;
-        which = fmt::format("of level {}", *words.level);
+    } else if (request.level) {
+        asked.arguments["level"] = *request.level;
+        which = fmt::format("of level {}", *request.level);
     } else {
         asked.arguments["current_file"] = which = absolute_path(request.current_file);
     }
@@ -102,10 +101,6 @@ int run_replace(Options& options, const std::vector<std::string>& words) {
             demand_snapshot(*open_disk(options, descriptor, Access::read), *parsed.request.uuid);
         }
         return replace_running(options, *running, parsed);
-    }
-    if (parsed.level) {
-        throw ParameterError(
-            "Option -l counts the levels of a running device, and this disk is not running: give -u or -o");
     }
     const std::unique_ptr<PloopDisk> disk = open_disk(options, descriptor, Access::write);
     if (parsed.request.uuid) {

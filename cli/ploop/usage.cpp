@@ -12,6 +12,7 @@ namespace {
 constexpr const char* init_usage =
     "Usage: ploop init -s SIZE [-f FORMAT] [-v VERSION] [-t FSTYPE] [-b BLOCKSIZE]\n"
     "       [-B FSBLOCKSIZE] [-n] DELTA\n"
+    "       ploop init [-t FSTYPE] [-b BLOCKSIZE] [-B FSBLOCKSIZE] [-n] DEVICE\n"
     "\n"
     "       SIZE := NUMBER[KMGT], of the disk; sectors where there is no letter\n"
     "       FORMAT := { raw | ploop1 | expanded | preallocated } (default: expanded)\n"
@@ -20,7 +21,8 @@ constexpr const char* init_usage =
     "       BLOCKSIZE := sectors of a cluster (default: 2048)\n"
     "       FSBLOCKSIZE := bytes of a file system block (default: 4096)\n"
     "       -n, --nolazy := write all of the file system's tables now\n"
-    "       DELTA := path of the new image; DiskDescriptor.xml is made beside it\n";
+    "       DELTA := path of the new image; DiskDescriptor.xml is made beside it\n"
+    "       DEVICE := a block device; what is on it is lost\n";
 
 constexpr const char* mount_usage =
     "Usage: ploop mount [-r] [-F] [-d DEVICE] [-m DIR] [-o OPTIONS] [-t FSTYPE] [-c NAME]\n"
@@ -92,8 +94,11 @@ constexpr const char* convert_usage = "Usage: ploop convert -f FORMAT DiskDescri
                                       "       FORMAT := { raw | ploop1 | expanded | preallocated }\n"
                                       "       VERSION := { 1 | 2 }\n";
 
-constexpr const char* resize_usage = "Usage: ploop resize -s SIZE DiskDescriptor.xml\n"
-                                     "       SIZE := NUMBER[KMGT]; partition and file system follow\n";
+constexpr const char* resize_usage =
+    "Usage: ploop resize -s SIZE DiskDescriptor.xml\n"
+    "       ploop resize [-s SIZE] DEVICE\n"
+    "       SIZE := NUMBER[KMGT]; partition and file system follow\n"
+    "       DEVICE := a block device, which is not in use (default: all of it is used)\n";
 
 constexpr const char* grow_usage = "Usage: ploop grow -s SIZE { DiskDescriptor.xml | -d DEVICE }\n"
                                    "       ploop grow [-f FORMAT] -s SIZE DELTA\n"
@@ -140,7 +145,7 @@ constexpr const char* replace_usage =
     "Usage: ploop replace { -u UUID | -l LEVEL | -o CUR_DELTA } [-k] -i DELTA\n"
     "       { DiskDescriptor.xml | -d DEVICE | -m MOUNT_POINT }\n"
     "       UUID := of the image to be replaced\n"
-    "       LEVEL := its distance from the base, on a running device\n"
+    "       LEVEL := its distance from the base\n"
     "       CUR_DELTA := its file\n"
     "       DELTA := the file that replaces it, with the same content\n"
     "       -k, --keep-name := rename DELTA to the name of the old file\n";

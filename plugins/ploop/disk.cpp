@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "disk.h"
 
+#include "raw_extents.h"
+
 #include <disktool/error.h>
 #include <disktool/extent_list.h>
 #include <disktool/size.h>
@@ -128,18 +130,7 @@ void ChainDevice::append_extents(std::vector<Extent>& result, Range range, const
         append_extent(result, range, ExtentKind::data);
         return;
     }
-    // A raw file says by its holes what it does not hold; offsets in it are those of the disk.
-    for (std::uint64_t offset = range.offset; offset < range.end();) {
-        const std::uint64_t data = std::min(range.end(), delta.file().next_data(offset).value_or(range.end()));
-        append_extent(result, {offset, data - offset}, ExtentKind::unallocated);
-        std::uint64_t hole = range.end();
-        if (data < range.end()) {
-            hole = std::min(hole, delta.file().next_hole(data).value_or(hole));
-            hole = std::max(hole, data + 1); // someone else changes the file
-        }
-        append_extent(result, {data, hole - data}, ExtentKind::data);
-        offset = hole;
-    }
+    append_raw_extents(result, delta.file(), range);
 }
 
 void ChainDevice::write(std::uint64_t offset, std::span<const std::byte> data) {

@@ -6,6 +6,8 @@
 //     ask MINOR REQUEST [ARGUMENTS]    prints what is said and the answer
 //     keep MINOR REQUEST [ARGUMENTS]   the same, then keeps the connection until standard input ends
 //     states                           all devices, "alive" included
+//     locked MINOR PROGRAM CONFIG      takes the number, and starts it with the lock
+//     loops                            what the loop devices say of themselves
 //     remove MINOR                     remove_dead_device(); exit status 1: it is in use
 #include "block/host_descriptor.h"
 #include "device/control.h"
@@ -15,6 +17,8 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/loop.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -68,7 +72,7 @@ int start(const std::string& program, const std::string& text, std::vector<std::
         said.append(piece.data(), static_cast<std::size_t>(got));
     }
     int status = 0;
-    if (more.empty()) { // with --foreground it lives on
+    if (more.empty() || more.front() != "--foreground") { // that lives on
         waitpid(child, &status, 0);
     }
     std::cout << said;
@@ -107,6 +111,17 @@ int states() {
     return 0;
 }
 
+int loops() {
+    for (int number = 0; number < 256; ++number) {
+        const Descriptor loop(open(fmt::format("/dev/loop{}", number).c_str(), O_RDONLY | O_CLOEXEC));
+        loop_info64 info{};
+        if (loop && ioctl(loop.get(), LOOP_GET_STATUS64, &info) == 0) {
+            std::cout << reinterpret_cast<const char*>(info.lo_file_name) << std::endl;
+        }
+    }
+    return 0;
+}
+
 int run(const std::vector<std::string>& words) {
     const std::string& verb = words.at(0);
     if (verb == "start" || verb == "leave") {
@@ -114,6 +129,14 @@ int run(const std::vector<std::string>& words) {
     }
     if (verb == "ask" || verb == "keep") {
         return ask(std::stoi(words.at(1)), words.at(2), words.size() > 3 ? words[3] : "{}", verb == "keep");
+    }
+    if (verb == "locked") {
+        const auto number = DeviceNumber::take(std::stoi(words.at(1)));
+        fcntl(number->descriptor(), F_SETFD, 0);
+        return start(words.at(2), words.at(3), {"--lock-fd", std::to_string(number->descriptor())}, false);
+    }
+    if (verb == "loops") {
+        return loops();
     }
     if (verb == "states") {
         return states();
