@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "config.h"
 
-#include "device_options.h"
-
 #include "block/host_descriptor.h"
 #include "device/device_state.h"
+#include "device_options.h"
 
 #include <disktool/error.h>
 
@@ -112,7 +111,8 @@ std::optional<std::uint64_t> Config::number(const char* name, std::uint64_t leas
     if (!value) {
         return std::nullopt;
     }
-    if (!value->is_number_unsigned() || value->get<std::uint64_t>() < least || value->get<std::uint64_t>() > most) {
+    if (!value->is_number_unsigned() || value->get<std::uint64_t>() < least ||
+        value->get<std::uint64_t>() > most) {
         bad(name, fmt::format("a number from {} to {}", least, most));
     }
     return value->get<std::uint64_t>();
@@ -146,7 +146,8 @@ DeviceOptions take_device_options(Config& config) {
     } else if (!backend.empty() && backend != "auto") {
         bad("backend", "auto, fuse or loop");
     }
-    const unsigned processors = std::clamp(std::thread::hardware_concurrency(), fewest_threads, most_usual_threads);
+    const unsigned processors =
+        std::clamp(std::thread::hardware_concurrency(), fewest_threads, most_usual_threads);
     options.threads = static_cast<unsigned>(config.number("threads", 1, most_threads).value_or(processors));
     options.sector_size = static_cast<std::uint32_t>(config.number("sector_size", 512, 4096).value_or(512));
     if ((options.sector_size & (options.sector_size - 1)) != 0) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// The configuration of a device's process: one JSON object (docs/ploop-devices.md). Whoever reads a value takes it
-// out, so that what nobody knows is noticed.
+// The configuration of a device's process: one JSON object (docs/ploop-devices.md). Whoever reads a value takes
+// it out, so that what nobody knows is noticed.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -19,8 +19,8 @@ class Config {
     static Config read(int descriptor);
     explicit Config(const std::string& text);
 
-    std::string text(const char* name);    ///< "" where it is not there
-    std::string path(const char* name);    ///< the same; absolute
+    std::string text(const char* name); ///< "" where it is not there
+    std::string path(const char* name); ///< the same; absolute
     std::vector<std::string> paths(const char* name);
     std::optional<std::uint64_t> number(const char* name, std::uint64_t least, std::uint64_t most);
     bool flag(const char* name);

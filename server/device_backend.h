@@ -2,10 +2,10 @@
 // How a BlockDevice becomes a block device of the kernel. Two ways so far; ublk or NBD would be others.
 #pragma once
 
+#include "block/host_descriptor.h"
+#include "device/fuse_disk.h"
 #include "device_options.h"
 #include "device_source.h"
-
-#include "device/fuse_disk.h"
 
 #include <disktool/block_device.h>
 #include <disktool/error.h>
@@ -23,20 +23,24 @@ class DeviceBackend {
     DeviceBackend() = default;
     DeviceBackend(const DeviceBackend&) = delete;
     DeviceBackend& operator=(const DeviceBackend&) = delete;
-    virtual ~DeviceBackend(); ///< without detach(): the kernel's device may stay
+    /// Without detach() the kernel's device may stay. What takes time and nobody waits for is done here.
+    virtual ~DeviceBackend();
 
     virtual std::string name() const = 0; ///< as in the state: "fuse", "loop"
     /// Does each request of the guest go through us? Else the image cannot be changed beside it.
     virtual bool serves() const = 0;
-    virtual std::string node() const = 0;    ///< of the kernel's device: "/dev/loop3"
-    virtual int descriptor() const = 0;      ///< of that device, open
-    virtual std::uint64_t size() const = 0;  ///< bytes, as the kernel has it
-    virtual void follow_size() = 0;          ///< the disk has another size now. Throws Error(unsupported)
+    virtual std::string node() const = 0;   ///< of the kernel's device: "/dev/loop3"
+    virtual Descriptor open() const = 0;    ///< that device, for reading; to be closed soon (LoopDevice)
+    virtual std::uint64_t size() const = 0; ///< bytes, as the kernel has it; nothing is opened for that
+    virtual bool can_grow() const = 0;
+    virtual void follow_size() = 0;                  ///< the disk has another size now; can_grow()
     virtual FuseDisk::Counters counters() const = 0; ///< zeros where nothing goes through us
     virtual std::optional<Error> first_error() const = 0;
-    /// Partitions go, then the kernel's device; what its page cache holds has been written before. False: not
-    /// yet, since somebody has it open; when he closes it, it goes.
+    /// Partitions go, then the kernel's device. False: not yet, since somebody has it open; when he closes it,
+    /// it goes.
     virtual bool detach() = 0;
+    /// After that: whoever still has it open gets errors, and nothing is asked of the source any more.
+    virtual void end() = 0;
 };
 
 /// A file of ours under a loop device with direct I/O. `shown_name`: what the loop device says of itself.

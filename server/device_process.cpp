@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "device_process.h"
 
+#include "device/control.h"
+#include "device/device_state_json.h"
 #include "process_care.h"
 #include "ready_pipe.h"
 #include "running_device.h"
 #include "system_log.h"
-
-#include "device/control.h"
-#include "device/device_state_json.h"
 
 #include <disktool/log.h>
 
@@ -124,7 +123,8 @@ class ControlledDevice {
             ControlClient::connect(socket_path())->ask("stop");
             log(LogLevel::info, fmt::format("{}: stopped ({})", device_.state().node, why));
         } catch (const Error& error) {
-            log(LogLevel::warning, fmt::format("{}: {} is ignored: {}", device_.state().node, why, error.what()));
+            log(LogLevel::warning,
+                fmt::format("{}: {} is ignored: {}", device_.state().node, why, error.what()));
         }
     }
 
@@ -133,7 +133,8 @@ class ControlledDevice {
 
     void add_requests(std::map<std::string, DeviceRequest>& requests) {
         // A source may have more to say on this.
-        requests.try_emplace("status", DeviceRequest{[this](ControlRequest&) { return device_.status(); }, true});
+        requests.try_emplace("status",
+                             DeviceRequest{[this](ControlRequest&) { return device_.status(); }, true});
         requests["partitions"] = {[this](ControlRequest&) {
             device_.read_partitions();
             return ControlMessage{{"partitions", json_of(device_.state())["partitions"]}};
@@ -147,8 +148,8 @@ class ControlledDevice {
         if (request.has_farewell("thaw")) {
             throw Error(ErrorCode::usage, "This connection has frozen the device already");
         }
-        const ControlMessage frozen = list_of(device_.freezer().freeze());
-        request.when_gone("thaw", [this] { device_.freezer().thaw(); });
+        const ControlMessage frozen = list_of(device_.freeze());
+        request.when_gone("thaw", [this] { device_.thaw(); });
         return {{"filesystems", frozen}};
     }
 
@@ -157,7 +158,7 @@ class ControlledDevice {
             throw Error(ErrorCode::usage, "This connection has not frozen the device");
         }
         request.when_gone("thaw", {});
-        device_.freezer().thaw();
+        device_.thaw();
         return ControlMessage::object();
     }
 
@@ -186,13 +187,14 @@ void run(const Words& words, const DeviceProgram& program, ReadyPipe& ready) {
         become_daemon(kept);
         log_to_system(program.name);
     }
+    FreezerProcess freezer;
     take_care_of_process();
     const Descriptor signals = take_signals();
     const DeviceOptions options = take_device_options(config);
     std::unique_ptr<DeviceNumber> number =
         words.lock >= 0 ? DeviceNumber::adopt(words.lock) : DeviceNumber::take(options.minor);
     const auto source = program.open(config, [&](const std::string& line) { ready.say(line); });
-    const auto device = RunningDevice::start(*source, options, std::move(number));
+    const auto device = RunningDevice::start(*source, options, std::move(number), freezer);
     ControlledDevice controlled(*source, *device, program);
     if (!ready.ready(json_of(device->state()))) {
         controlled.stop_if_unused("whoever wanted it has gone");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// The life of a device's process, whatever image it is for: words, configuration, daemon, device, control socket,
-// end.
+// The life of a device's process, whatever image it is for: words, configuration, daemon, device, control
+// socket, end.
 #pragma once
 
 #include "config.h"
@@ -16,9 +16,10 @@ namespace disktool::server {
 
 struct DeviceProgram {
     std::string name; ///< for the log
-    /// Takes its values out of the configuration, then calls its finish(), then opens the image. `say`: lines for
-    /// the user.
-    std::function<std::unique_ptr<DeviceSource>(Config& config, const std::function<void(const std::string&)>& say)>
+    /// Takes its values out of the configuration, then calls its finish(), then opens the image. `say`: lines
+    /// for the user.
+    std::function<std::unique_ptr<DeviceSource>(Config& config,
+                                                const std::function<void(const std::string&)>& say)>
         open;
     std::function<int(const Error&)> exit_of; ///< the exit code for the one who asks
 };

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "running_device.h"
 
-#include "node_device.h"
-
 #include "block/host_descriptor.h"
 #include "device/device_state_json.h"
 #include "device/device_users.h"
 #include "device/kernel_partitions.h"
 #include "device/loop_device.h"
+#include "node_device.h"
 #include "partition/table.h"
 
 #include <disktool/log.h>
@@ -15,7 +14,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -31,10 +29,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr int most_partitions = 255;              // that the kernel numbers
-constexpr std::uint64_t extended_length = 1024;   // bytes: as much as the kernel shows of an extended one
+constexpr int most_partitions = 255;            // that the kernel numbers
+constexpr std::uint64_t extended_length = 1024; // bytes: as much as the kernel shows of an extended one
 constexpr std::chrono::milliseconds look_again{50};
-constexpr std::chrono::milliseconds users_patience{3'000};  // udev opens each device that it is told of
+constexpr std::chrono::milliseconds users_patience{3'000}; // udev opens each device that it is told of
 constexpr std::chrono::milliseconds detach_patience{10'000};
 
 /// Nobody else's loop device has it.
@@ -50,8 +48,8 @@ std::vector<KernelPartition> partitions_in(const PartitionTable& table) {
     std::vector<KernelPartition> partitions;
     for (const Partition& partition : table.partitions) {
         if (partition.number < 1 || partition.number > most_partitions) {
-            log(LogLevel::warning, fmt::format("Partition {} is passed over: the kernel has no such number",
-                                               partition.number));
+            log(LogLevel::warning,
+                fmt::format("Partition {} is passed over: the kernel has no such number", partition.number));
             continue;
         }
         Range range = partition.range;
@@ -78,16 +76,14 @@ bool wait_until(std::chrono::milliseconds patience, Done done) {
 } // namespace
 
 RunningDevice::RunningDevice(DeviceSource& source, const DeviceOptions& options,
-                             std::unique_ptr<DeviceNumber> number)
+                             std::unique_ptr<DeviceNumber> number, FreezerProcess& freezer)
     : source_(source), options_(options), number_(std::move(number)),
-      node_(fmt::format("/dev/ploop{}", number_->minor())), freezer_([this] {
-          const std::shared_lock lock(serving_);
-          return device_numbers_of(served().descriptor());
-      }) {}
+      node_(fmt::format("/dev/ploop{}", number_->minor())), freezer_(freezer) {}
 
 std::unique_ptr<RunningDevice> RunningDevice::start(DeviceSource& source, const DeviceOptions& options,
-                                                    std::unique_ptr<DeviceNumber> number) {
-    std::unique_ptr<RunningDevice> device(new RunningDevice(source, options, std::move(number)));
+                                                    std::unique_ptr<DeviceNumber> number,
+                                                    FreezerProcess& freezer) {
+    std::unique_ptr<RunningDevice> device(new RunningDevice(source, options, std::move(number), freezer));
     device->attach();
     return device;
 }
@@ -107,11 +103,7 @@ void RunningDevice::attach() {
         state_.loop = backend_->node();
     }
     store();
-    struct stat status {};
-    if (fstat(backend_->descriptor(), &status) != 0) {
-        throw SystemError("Cannot look at", backend_->node(), errno);
-    }
-    make_device_node(node_, status.st_rdev, backend_->node(), OldNode::refuse);
+    make_device_node(node_, numbers().front(), backend_->node(), OldNode::refuse);
     try {
         read_partitions();
     } catch (const Error& error) { // whoever needs them asks anew, and is told why
@@ -177,13 +169,41 @@ void RunningDevice::describe_anew() {
     store();
 }
 
+void RunningDevice::require_growable() const {
+    if (!served().can_grow()) {
+        throw Error(
+            ErrorCode::unsupported,
+            fmt::format("{} shows a part of a file by a loop device alone, and cannot grow while it is there. "
+                        "Unmount it, and grow the disk at rest, or mount it with --backend fuse",
+                        node_),
+            Reason::capability_missing);
+    }
+}
+
 std::uint64_t RunningDevice::follow_size() {
     backend_->follow_size();
     return backend_->size();
 }
 
+std::vector<std::uint64_t> RunningDevice::numbers() const {
+    return device_numbers_of(served().node());
+}
+
+std::vector<DeviceMount> RunningDevice::freeze() {
+    std::vector<std::uint64_t> used;
+    {
+        const std::shared_lock lock(serving_);
+        used = numbers();
+    }
+    return freezer_.freeze(used);
+}
+
+void RunningDevice::thaw() noexcept {
+    freezer_.thaw();
+}
+
 void RunningDevice::make_nodes(const std::vector<DevicePartition>& partitions) {
-    for (const KernelPartition& there : kernel_partitions(backend_->descriptor())) {
+    for (const KernelPartition& there : kernel_partitions_of(numbers().front())) {
         for (const DevicePartition& partition : partitions) {
             if (partition.number == there.number) {
                 make_device_node(partition.node, there.device_number,
@@ -194,7 +214,8 @@ void RunningDevice::make_nodes(const std::vector<DevicePartition>& partitions) {
 }
 
 std::vector<DevicePartition> RunningDevice::read_partitions() {
-    NodeDevice disk(backend_->descriptor(), backend_->size(), node_);
+    const Descriptor opened = backend_->open();
+    NodeDevice disk(opened.get(), backend_->size(), node_);
     std::vector<KernelPartition> wanted;
     try {
         const PartitionTable table = read_partition_table(disk);
@@ -222,7 +243,7 @@ std::vector<DevicePartition> RunningDevice::read_partitions() {
     all.insert(all.end(), gone.begin(), gone.end());
     store_partitions(all); // for a moment the state names the old ones, too
     try {
-        set_kernel_partitions(backend_->descriptor(), wanted);
+        set_kernel_partitions(opened.get(), wanted);
     } catch (...) {
         store_partitions(before);
         throw;
@@ -244,34 +265,16 @@ void RunningDevice::store_partitions(const std::vector<DevicePartition>& partiti
 }
 
 std::string RunningDevice::users() const {
-    return users_of(backend_->node(), device_numbers_of(backend_->descriptor()));
+    return users_of(backend_->node(), numbers());
 }
 
 void RunningDevice::refuse_users() const {
     std::string who;
     const auto unused = [&] { return (who = users()).empty(); };
-    const auto mounted = [&] {
-        return is_claimed(backend_->node()) || !mounts_of(device_numbers_of(backend_->descriptor())).empty();
-    };
+    const auto mounted = [&] { return is_claimed(backend_->node()) || !mounts_of(numbers()).empty(); };
     if (!wait_until(users_patience, [&] { return mounted() || unused(); }) || !unused()) {
         throw Error(ErrorCode::locked, fmt::format("{} is in use: {}", node_, who), Reason::image_in_use);
     }
-}
-
-void RunningDevice::write_page_cache() {
-    // With our own descriptor open no close by another one has written what the page cache holds.
-    if (fsync(backend_->descriptor()) == 0) {
-        return;
-    }
-    const int error = errno;
-    if (std::exchange(told_of_loss_, true)) {
-        log(LogLevel::warning, fmt::format("{}: what could not be written is given up", node_));
-        return;
-    }
-    throw SystemError(fmt::format("Not all that was written to {} can be kept. Stop it once more to give up what "
-                                  "cannot. Writing",
-                                  node_),
-                      state_.disk, error);
 }
 
 void RunningDevice::refuse_openers(const std::vector<std::uint64_t>& numbers) const {
@@ -286,17 +289,17 @@ void RunningDevice::refuse_openers(const std::vector<std::uint64_t>& numbers) co
 std::string RunningDevice::stop() {
     refuse_users();
     {
-        // From here on nobody can mount it.
+        // From here on nobody can mount it. Nothing waits in the kernel to be written: whoever was the last to
+        // close it has waited for that.
         const Descriptor alone(open(backend_->node().c_str(), O_RDONLY | O_EXCL | O_CLOEXEC));
         if (!alone) {
             throw Error(ErrorCode::locked, fmt::format("{} is in use", node_), Reason::image_in_use);
         }
-        const auto numbers = device_numbers_of(backend_->descriptor());
-        refuse_openers(numbers);
-        set_kernel_partitions(backend_->descriptor(), {}); // writes the page cache of each
+        const std::vector<std::uint64_t> used = numbers();
+        refuse_openers(used);
+        set_kernel_partitions(alone.get(), {});
         try {
-            refuse_openers(numbers);
-            write_page_cache();
+            refuse_openers(used);
         } catch (...) {
             read_partitions();
             throw;
@@ -310,10 +313,12 @@ std::string RunningDevice::take_down() {
     if (backend_) {
         const std::string node = backend_->node();
         if (!backend_->detach() && !wait_until(detach_patience, [&] { return !LoopDevice::find(node); })) {
-            log(LogLevel::warning, fmt::format("{} is still open somewhere, and shows errors from now on", node));
+            log(LogLevel::warning,
+                fmt::format("{} is still open somewhere, and shows errors from now on", node));
         }
         const std::unique_lock lock(serving_);
-        backend_.reset();
+        backend_->end();
+        ended_ = std::move(backend_);
     }
     std::string problem;
     try {

@@ -23,7 +23,9 @@ namespace {
 constexpr const char* system_socket = "/dev/log";
 
 int priority_of(LogLevel level) {
-    return LOG_DAEMON | (level == LogLevel::warning ? LOG_WARNING : level == LogLevel::info ? LOG_INFO : LOG_DEBUG);
+    return LOG_DAEMON | (level == LogLevel::warning ? LOG_WARNING
+                         : level == LogLevel::info  ? LOG_INFO
+                                                    : LOG_DEBUG);
 }
 
 } // namespace

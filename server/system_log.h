@@ -6,8 +6,8 @@
 
 namespace disktool::server {
 
-/// From now on the log goes to the system's (/dev/log), as far as it can be taken at once: the log may lie on the
-/// very device that we serve, so it is never waited for. `name`: of the program.
+/// From now on the log goes to the system's (/dev/log), as far as it can be taken at once: the log may lie on
+/// the very device that we serve, so it is never waited for. `name`: of the program.
 void log_to_system(const std::string& name);
 /// To standard error.
 void log_to_terminal(const std::string& name);

@@ -168,13 +168,16 @@ bool is_claimed(const std::string& node) {
     return !whole && errno == EBUSY;
 }
 
-std::vector<std::uint64_t> device_numbers_of(int disk) {
+std::vector<std::uint64_t> device_numbers_of(const std::string& node) {
     struct stat status {};
-    if (fstat(disk, &status) != 0) {
-        throw SystemError("Cannot look at", "a block device", errno);
+    if (stat(node.c_str(), &status) != 0) {
+        throw SystemError("Cannot look at", node, errno);
+    }
+    if (!S_ISBLK(status.st_mode)) {
+        throw SystemError("Cannot look at", node, ENOTBLK);
     }
     std::vector<std::uint64_t> numbers{status.st_rdev};
-    for (const KernelPartition& partition : kernel_partitions(disk)) {
+    for (const KernelPartition& partition : kernel_partitions_of(status.st_rdev)) {
         numbers.push_back(partition.device_number);
     }
     return numbers;

@@ -36,8 +36,8 @@ DISKTOOL_API std::vector<DeviceOpener> openers_of(const std::vector<std::uint64_
 /// Is the whole device or a part of it claimed (mounted anywhere, swap, LVM, ...)? `node`: of the whole device.
 DISKTOOL_API bool is_claimed(const std::string& node);
 
-/// The whole device and its partitions. `disk`: a descriptor of the whole device.
-DISKTOOL_API std::vector<std::uint64_t> device_numbers_of(int disk);
+/// The whole device and its partitions. It is not opened. Throws SystemError for what is no block device.
+DISKTOOL_API std::vector<std::uint64_t> device_numbers_of(const std::string& node);
 
 /// A sentence part on what of the above there is: "mounted on /mnt", "open in dd (process 17)"; empty: nothing.
 DISKTOOL_API std::string users_of(const std::string& node, const std::vector<std::uint64_t>& device_numbers);

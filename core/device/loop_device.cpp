@@ -28,6 +28,7 @@ namespace {
 
 constexpr const char* control_node = "/dev/loop-control";
 constexpr int most_attempts = 1000; ///< others may take the free one that we were told of
+constexpr int most_renewals = 3;
 
 std::string node_of(int number) {
     return fmt::format("/dev/loop{}", number);
@@ -79,6 +80,13 @@ std::string queue_file(int number, const std::string& name) {
     return fmt::format("/sys/block/loop{}/queue/{}", number, name);
 }
 
+std::uint64_t queue_number(int number, const std::string& name) {
+    std::ifstream file(queue_file(number, name));
+    std::uint64_t value = 0;
+    file >> value;
+    return value;
+}
+
 /// The kernel turns it off by itself where it cannot be, and says nothing.
 bool has_direct_io(int number) {
     std::ifstream file(fmt::format("/sys/block/loop{}/loop/dio", number));
@@ -94,6 +102,7 @@ std::unique_ptr<LoopDevice> LoopDevice::attach(int file, const LoopOptions& opti
         none_left(fmt::format("{} cannot be opened", control_node), errno);
     }
     const loop_config config = configuration(file, options);
+    int renewals = 0;
     for (int attempt = 0; attempt < most_attempts; ++attempt) {
         const int number = ioctl(control.get(), LOOP_CTL_GET_FREE);
         if (number < 0) {
@@ -115,6 +124,12 @@ std::unique_ptr<LoopDevice> LoopDevice::attach(int file, const LoopOptions& opti
                                 loop->node(), options.shown_name),
                     Reason::capability_missing);
             }
+            if (!options.discard) {
+                loop->set_queue("discard_max_bytes", 0);
+            } else if (loop->refuses_discards() && renewals++ < most_renewals && loop->detach()) {
+                renew(number);
+                continue;
+            }
             return loop;
         }
         if (errno != EBUSY) {
@@ -122,6 +137,17 @@ std::unique_ptr<LoopDevice> LoopDevice::attach(int file, const LoopOptions& opti
         }
     }
     none_left("other programs take every free one before us", EBUSY);
+}
+
+bool LoopDevice::refuses_discards() const {
+    return queue_number(number_, "discard_max_hw_bytes") != 0 &&
+           queue_number(number_, "discard_max_bytes") == 0;
+}
+
+bool LoopDevice::renew(int number) {
+    const Descriptor control(::open(control_node, O_RDWR | O_CLOEXEC));
+    return control && ioctl(control.get(), LOOP_CTL_REMOVE, number) >= 0 &&
+           ioctl(control.get(), LOOP_CTL_ADD, number) >= 0;
 }
 
 std::optional<LoopDevice> LoopDevice::find(const std::string& node) {

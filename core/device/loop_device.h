@@ -20,6 +20,10 @@ struct LoopOptions {
     bool read_only = false;
     bool direct_io = true;           ///< required: where it is not possible, Error(unsupported)
     std::uint32_t sector_size = 512; ///< logical
+    /// Passed on as holes punched into the file. A queue that once was told to take none (discard_max_bytes)
+    /// never takes any again, whatever is attached later (Linux since 6.8), so a number that was used without
+    /// them has to be made anew: attach() does it where it meets one, see renew().
+    bool discard = true;
 };
 
 /// An attached loop device. Detached by detach() alone: it may outlive us.
@@ -47,6 +51,11 @@ class DISKTOOL_API LoopDevice {
     /// Partitions first (BLKPG), then LOOP_CLR_FD. False: someone has it open, and the kernel detaches it when
     /// they close it.
     bool detach();
+    /// Were discards turned off?
+    bool refuses_discards() const;
+    /// A free loop device is removed from the kernel and made again, with the settings that all have at first.
+    /// Takes some 50 ms. False: somebody has it.
+    static bool renew(int number);
 
   private:
     explicit LoopDevice(int number) : number_(number) {}

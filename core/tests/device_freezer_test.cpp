@@ -50,7 +50,7 @@ class DeviceFreezerTest : public testing::Test {
         }
     }
     void mount_it() { ASSERT_EQ(mount(loop_->node().c_str(), point_.c_str(), "ext4", 0, ""), 0); }
-    std::vector<std::uint64_t> numbers() const { return device_numbers_of(loop_->open().get()); }
+    std::vector<std::uint64_t> numbers() const { return device_numbers_of(loop_->node()); }
     std::function<std::vector<std::uint64_t>()> asking() {
         return [this] { return numbers(); };
     }

@@ -192,7 +192,7 @@ TEST_F(KernelPartitionsTest, NodesAreMadeAndOnlyOursReplaced) {
 
 TEST_F(KernelPartitionsTest, WhoUsesADeviceIsNamed) {
     set_kernel_partitions(disk(), wanted());
-    const auto users = [&] { return users_of(loop_->node(), device_numbers_of(disk())); };
+    const auto users = [&] { return users_of(loop_->node(), device_numbers_of(loop_->node())); };
     EXPECT_EQ(users(), "");
     EXPECT_FALSE(is_claimed(loop_->node()));
     mount_partition(1);
