@@ -91,7 +91,7 @@ void mount_in(Run& run, const DeviceState& device) {
     if (type.empty()) {
         throw Error(ErrorCode::unsupported,
                     fmt::format("{} holds no file system that is known: name its type with --type", node),
-                    Reason::unknown_content);
+                    Reason::nothing_known);
     }
     ploop::cli::mount_filesystem({.node = node,
                                   .folder = arguments.mount_point,
