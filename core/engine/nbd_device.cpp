@@ -82,7 +82,7 @@ class QemuNbd : public NbdDevice {
             throw qemu_error(doors_.files, "qemu-nbd cannot open", path_, *failure);
         const std::int64_t size = nbd_get_size(connections_.front().get());
         if (size < 0)
-            fail("cannot learn the size");
+            fail(connections_.front().get(), "cannot learn the size", std::nullopt);
         size_ = static_cast<std::uint64_t>(size);
     }
 
