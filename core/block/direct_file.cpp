@@ -20,6 +20,9 @@ namespace {
 
 constexpr std::size_t page = 4096;
 constexpr std::size_t smallest_unit = 512;
+/// From here on the page cache costs more than it can save: several readers of a large file side by side keep
+/// the kernel from reading ahead.
+constexpr std::size_t large_read = 128 << 10;
 
 struct FreeMemory {
     void operator()(void* memory) const { std::free(memory); }
@@ -43,14 +46,15 @@ std::size_t unit_of(int direct) {
 
 class DirectFile final : public File {
   public:
-    DirectFile(std::unique_ptr<File> file, Descriptor direct, std::size_t unit)
-        : file_(std::move(file)), direct_(std::move(direct)), unit_(unit) {}
+    DirectFile(std::unique_ptr<File> file, Descriptor direct, std::size_t unit, HostCache cache)
+        : file_(std::move(file)), direct_(std::move(direct)), unit_(unit), cache_(cache) {}
 
     const std::string& path() const override { return file_->path(); }
     FileStatus status() override { return file_->status(); }
 
     std::size_t read_some(std::uint64_t offset, std::span<std::byte> buffer) override {
-        if (!is_aligned(offset, buffer.data(), buffer.size())) {
+        const bool cached = cache_ == HostCache::small_reads && buffer.size() < large_read;
+        if (cached || !is_aligned(offset, buffer.data(), buffer.size())) {
             return file_->read_some(offset, buffer);
         }
         std::size_t done = 0;
@@ -126,6 +130,7 @@ class DirectFile final : public File {
     std::unique_ptr<File> file_;
     Descriptor direct_;
     std::size_t unit_;
+    HostCache cache_;
 };
 
 } // namespace
@@ -142,7 +147,7 @@ std::unique_ptr<File> DirectFileDoor::open(const std::string& path, OpenFlags fl
     if (unit == 0) {
         return file;
     }
-    return std::make_unique<DirectFile>(std::move(file), std::move(direct), unit);
+    return std::make_unique<DirectFile>(std::move(file), std::move(direct), unit, cache_);
 }
 
 } // namespace disktool

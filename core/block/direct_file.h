@@ -8,14 +8,22 @@
 
 namespace disktool {
 
+enum class HostCache {
+    /// Reads of less than 128 KiB go through the host's page cache, which makes them as fast as they can be;
+    /// larger
+    /// ones and all writes go past it, so a flush has little left to wait for.
+    small_reads,
+    /// All go past it: for a guest whose own cache holds what is worth holding.
+    none,
+};
+
 /// A door whose regular files take aligned requests directly: offset, length and memory of whole 4096-byte
 /// pages, or of 512 bytes where the host takes that. Others, and all of them where the host has no direct I/O,
-/// go through the page cache, with which the kernel keeps direct requests in step. For a disk that is served to
-/// the kernel: what the guest's own cache holds need not be held twice, and a flush has little left to wait
-/// for. The door behind must outlive it. Threads: any.
+/// go through the page cache, with which the kernel keeps direct requests in step. The door behind must outlive
+/// it. Threads: any.
 class DISKTOOL_API DirectFileDoor : public FileDoor {
   public:
-    explicit DirectFileDoor(FileDoor& behind) : behind_(behind) {}
+    DirectFileDoor(FileDoor& behind, HostCache cache) : behind_(behind), cache_(cache) {}
     std::unique_ptr<File> open(const std::string& path, OpenFlags flags) override;
     std::optional<FileStatus> status(const std::string& path, bool follow_links) override {
         return behind_.status(path, follow_links);
@@ -30,6 +38,7 @@ class DISKTOOL_API DirectFileDoor : public FileDoor {
 
   private:
     FileDoor& behind_;
+    const HostCache cache_;
 };
 
 } // namespace disktool

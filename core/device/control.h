@@ -103,6 +103,10 @@ class DISKTOOL_API ControlRequest {
     /// What is to be done when the connection ends, however it does; an empty function takes back what was said
     /// under that name. Runs in the connection's thread, beside other requests: never throws.
     void when_gone(const std::string& name, std::function<void()> action);
+    /// Has something been said under that name on this connection?
+    bool has_farewell(const std::string& name) const {
+        return farewells_ != nullptr && farewells_->contains(name);
+    }
 
   private:
     int socket_;

@@ -69,10 +69,15 @@ void remove_device_nodes(const DeviceState& state) {
 
 bool clear_away(const DeviceState& state) {
     if (const std::string node = loop_of(state); !node.empty()) {
-        std::optional<LoopDevice> loop = LoopDevice::find(node);
-        if (loop && (!users_of(node, device_numbers_of(loop->descriptor())).empty() || is_claimed(node) ||
-                     !loop->detach())) {
-            return false;
+        if (std::optional<LoopDevice> loop = LoopDevice::find(node)) {
+            const std::vector<std::uint64_t> numbers = device_numbers_of(node);
+            const bool spoilt = loop->refuses_discards();
+            if (!users_of(node, numbers).empty() || !loop->detach()) {
+                return false;
+            }
+            if (spoilt) {
+                LoopDevice::renew(loop->number());
+            }
         }
     }
     remove_device_nodes(state);

@@ -17,8 +17,12 @@
 #include <cerrno>
 #include <charconv>
 #include <fstream>
+#include <functional>
 #include <memory>
+#include <optional>
+#include <set>
 #include <sstream>
+#include <string_view>
 
 namespace disktool {
 
@@ -59,6 +63,8 @@ std::optional<DeviceMount> mount_of_line(const std::string& line, const std::vec
     std::string filesystem, source;
     words >> filesystem >> source;
     unsigned first = 0, second = 0;
+    std::uint64_t mount_id = 0;
+    std::from_chars(id.data(), id.data() + id.size(), mount_id);
     const std::size_t colon = device.find(':');
     if (!words || colon == std::string::npos) {
         return std::nullopt;
@@ -74,7 +80,7 @@ std::optional<DeviceMount> mount_of_line(const std::string& line, const std::vec
         }
         number = status.st_rdev;
     }
-    return DeviceMount{number, unescaped(point), filesystem};
+    return DeviceMount{number, mount_id, unescaped(point), filesystem};
 }
 
 bool has_open(int pid, const std::vector<std::uint64_t>& numbers) {
@@ -92,34 +98,66 @@ bool has_open(int pid, const std::vector<std::uint64_t>& numbers) {
     return false;
 }
 
-} // namespace
-
-std::vector<DeviceMount> mounts_of(const std::vector<std::uint64_t>& device_numbers) {
+std::vector<DeviceMount> mounts_in(const std::string& table, const std::vector<std::uint64_t>& numbers) {
     std::vector<DeviceMount> mounts;
-    std::ifstream table("/proc/self/mountinfo");
-    for (std::string line; std::getline(table, line);) {
-        if (std::optional<DeviceMount> mount = mount_of_line(line, device_numbers)) {
+    std::ifstream file(table);
+    for (std::string line; std::getline(file, line);) {
+        if (std::optional<DeviceMount> mount = mount_of_line(line, numbers)) {
             mounts.push_back(std::move(*mount));
         }
     }
     return mounts;
 }
 
-std::vector<DeviceOpener> openers_of(const std::vector<std::uint64_t>& device_numbers) {
-    std::vector<DeviceOpener> openers;
+/// 0: it cannot be told.
+std::uint64_t name_space_of(const std::string& process) {
+    struct stat status {};
+    return stat((process + "/ns/mnt").c_str(), &status) == 0 ? status.st_ino : 0;
+}
+
+void for_each_process(const std::function<void(int pid)>& action) {
     const Folder processes(opendir("/proc"));
     while (const dirent* entry = processes ? readdir(processes.get()) : nullptr) {
-        const std::string name = entry->d_name;
+        const std::string_view name = entry->d_name;
         int pid = 0;
-        if (std::from_chars(name.data(), name.data() + name.size(), pid).ec != std::errc{} || pid == getpid() ||
-            !has_open(pid, device_numbers)) {
-            continue;
+        if (std::from_chars(name.data(), name.data() + name.size(), pid).ec == std::errc{}) {
+            action(pid);
         }
-        std::string program;
-        std::ifstream file("/proc/" + name + "/comm");
-        std::getline(file, program);
-        openers.push_back({pid, program});
     }
+}
+
+} // namespace
+
+std::vector<DeviceMount> mounts_of(const std::vector<std::uint64_t>& device_numbers) {
+    return mounts_in("/proc/self/mountinfo", device_numbers);
+}
+
+std::vector<DeviceMount> mounts_elsewhere(const std::vector<std::uint64_t>& device_numbers) {
+    std::vector<DeviceMount> mounts;
+    std::set<std::uint64_t> seen{name_space_of("/proc/self")};
+    for_each_process([&](int pid) {
+        const std::string process = fmt::format("/proc/{}", pid);
+        if (!seen.insert(name_space_of(process)).second) {
+            return;
+        }
+        for (DeviceMount& mount : mounts_in(process + "/mountinfo", device_numbers)) {
+            mount.reach = process + "/root";
+            mounts.push_back(std::move(mount));
+        }
+    });
+    return mounts;
+}
+
+std::vector<DeviceOpener> openers_of(const std::vector<std::uint64_t>& device_numbers) {
+    std::vector<DeviceOpener> openers;
+    for_each_process([&](int pid) {
+        if (pid != getpid() && has_open(pid, device_numbers)) {
+            std::string program;
+            std::ifstream file(fmt::format("/proc/{}/comm", pid));
+            std::getline(file, program);
+            openers.push_back({pid, program});
+        }
+    });
     return openers;
 }
 
@@ -130,13 +168,16 @@ bool is_claimed(const std::string& node) {
     return !whole && errno == EBUSY;
 }
 
-std::vector<std::uint64_t> device_numbers_of(int disk) {
+std::vector<std::uint64_t> device_numbers_of(const std::string& node) {
     struct stat status {};
-    if (fstat(disk, &status) != 0) {
-        throw SystemError("Cannot look at", "a block device", errno);
+    if (stat(node.c_str(), &status) != 0) {
+        throw SystemError("Cannot look at", node, errno);
+    }
+    if (!S_ISBLK(status.st_mode)) {
+        throw SystemError("Cannot look at", node, ENOTBLK);
     }
     std::vector<std::uint64_t> numbers{status.st_rdev};
-    for (const KernelPartition& partition : kernel_partitions(disk)) {
+    for (const KernelPartition& partition : kernel_partitions_of(status.st_rdev)) {
         numbers.push_back(partition.device_number);
     }
     return numbers;
@@ -147,11 +188,18 @@ std::string users_of(const std::string& node, const std::vector<std::uint64_t>& 
     for (const DeviceMount& mount : mounts_of(device_numbers)) {
         users.push_back("mounted on " + mount.point);
     }
+    const bool claimed = users.empty() && is_claimed(node);
+    if (claimed) {
+        for (const DeviceMount& mount : mounts_elsewhere(device_numbers)) {
+            users.push_back(
+                fmt::format("mounted on {} in another mount name space ({})", mount.point, mount.reach));
+        }
+    }
+    if (claimed && users.empty()) {
+        users.push_back("claimed by the kernel (swap, LVM, RAID, ...)");
+    }
     for (const DeviceOpener& opener : openers_of(device_numbers)) {
         users.push_back(fmt::format("open in {} (process {})", opener.program, opener.pid));
-    }
-    if (users.empty() && is_claimed(node)) {
-        users.push_back("claimed by the kernel (a mount in another name space, swap, LVM, RAID, ...)");
     }
     return fmt::format("{}", fmt::join(users, ", "));
 }

@@ -12,13 +12,18 @@ namespace disktool {
 
 struct DeviceMount {
     std::uint64_t device_number = 0; ///< dev_t of what is mounted
+    std::uint64_t id = 0;            ///< the kernel's (mountinfo, statx)
     std::string point;
     std::string filesystem; ///< "ext4"
+    /// Another mount name space has it: the folder by which that one's root is reached ("/proc/17/root").
+    std::string reach{};
 };
 
-/// Mounts of these devices that we see (/proc/self/mountinfo); another mount name space may have more. A btrfs
-/// shows no device number of its own; it is known by the name of the device it was mounted from.
+/// Mounts of these devices in our mount name space (/proc/self/mountinfo). A btrfs shows no device number of
+/// its own; it is known by the name of the device it was mounted from.
 DISKTOOL_API std::vector<DeviceMount> mounts_of(const std::vector<std::uint64_t>& device_numbers);
+/// Those of the other mount name spaces of this host, as far as we may look.
+DISKTOOL_API std::vector<DeviceMount> mounts_elsewhere(const std::vector<std::uint64_t>& device_numbers);
 
 struct DeviceOpener {
     int pid = 0;
@@ -31,8 +36,8 @@ DISKTOOL_API std::vector<DeviceOpener> openers_of(const std::vector<std::uint64_
 /// Is the whole device or a part of it claimed (mounted anywhere, swap, LVM, ...)? `node`: of the whole device.
 DISKTOOL_API bool is_claimed(const std::string& node);
 
-/// The whole device and its partitions. `disk`: a descriptor of the whole device.
-DISKTOOL_API std::vector<std::uint64_t> device_numbers_of(int disk);
+/// The whole device and its partitions. It is not opened. Throws SystemError for what is no block device.
+DISKTOOL_API std::vector<std::uint64_t> device_numbers_of(const std::string& node);
 
 /// A sentence part on what of the above there is: "mounted on /mnt", "open in dd (process 17)"; empty: nothing.
 DISKTOOL_API std::string users_of(const std::string& node, const std::vector<std::uint64_t>& device_numbers);

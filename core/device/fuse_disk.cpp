@@ -104,11 +104,10 @@ class ServedDisk final : public FuseDisk {
             threads_.emplace_back([this] { serve_requests(); });
         }
         try {
-            own_file_ =
-                Descriptor(openat(mount_.get(), content_.options.shown_name.c_str(), O_RDONLY | O_CLOEXEC));
-            if (own_file_.get() < 0) {
-                no_fuse("its file cannot be opened", errno);
-            }
+            // The kernel asks once whether we want to hear of each close, and then remembers that we do not.
+            // Later it might ask when we are killed, and wait for an answer that cannot come. For the same
+            // reason no file of ours stays open here.
+            Descriptor(open_file(false)).close();
         } catch (...) {
             end();
             throw;
@@ -183,7 +182,6 @@ class ServedDisk final : public FuseDisk {
     }
 
     void end() {
-        own_file_ = {};
         mount_ = {};
         ending_ = true;
         // With the last file closed they end by themselves; a signal may come before the wait that it is to
@@ -206,7 +204,6 @@ class ServedDisk final : public FuseDisk {
 
     FuseDiskContent content_;
     Descriptor mount_;
-    Descriptor own_file_; ///< keeps the inode, and with it the size that the kernel knows
     fuse_session* session_ = nullptr;
     std::vector<std::thread> threads_;
     std::atomic<bool> ending_ = false;

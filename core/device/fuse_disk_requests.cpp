@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <linux/falloc.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -222,6 +223,18 @@ void allocate_file(fuse_req_t request, fuse_ino_t, int mode, off_t offset, off_t
     fuse_reply_err(request, allocate(content_of(request), mode, offset, length));
 }
 
+/// A loop device takes the block size for the unit of discards: smaller ones would not free anything.
+void tell_filesystem(fuse_req_t request, fuse_ino_t) {
+    const FuseDiskContent& content = content_of(request);
+    const std::uint64_t unit = content.options.discard_unit;
+    struct statvfs status {};
+    status.f_bsize = unit > page && (unit & (unit - 1)) == 0 ? unit : page;
+    status.f_frsize = status.f_bsize;
+    status.f_blocks = content.device.size() / status.f_frsize;
+    status.f_namemax = 255;
+    fuse_reply_statfs(request, &status);
+}
+
 fuse_lowlevel_ops make_operations() {
     fuse_lowlevel_ops operations{};
     operations.init = initialise;
@@ -233,6 +246,7 @@ fuse_lowlevel_ops make_operations() {
     operations.write = write_file;
     operations.fsync = sync_file;
     operations.fallocate = allocate_file;
+    operations.statfs = tell_filesystem;
     return operations;
 }
 

@@ -22,12 +22,16 @@ namespace {
 
 constexpr std::uint64_t sysfs_sector = 512; // whatever the disk's own sectors are
 
+std::string folder_of_number(dev_t number) {
+    return fmt::format("/sys/dev/block/{}:{}", major(number), minor(number));
+}
+
 std::string folder_of(int disk) {
     struct stat status {};
     if (fstat(disk, &status) != 0 || !S_ISBLK(status.st_mode)) {
         throw Error(ErrorCode::failure, "Partitions are asked of what is no block device");
     }
-    return fmt::format("/sys/dev/block/{}:{}", major(status.st_rdev), minor(status.st_rdev));
+    return folder_of_number(status.st_rdev);
 }
 
 /// "loop3", for messages.
@@ -54,6 +58,19 @@ std::optional<KernelPartition> partition_in(const std::string& folder) {
         return std::nullopt;
     }
     return KernelPartition{*number, {*start * sysfs_sector, *size * sysfs_sector}, makedev(first, second)};
+}
+
+std::vector<KernelPartition> partitions_below(const std::string& folder) {
+    std::vector<KernelPartition> partitions;
+    for (const std::string& name : real_doors().files.list(folder)) {
+        if (const auto partition = partition_in(folder + "/" + name)) {
+            partitions.push_back(*partition);
+        }
+    }
+    std::sort(
+        partitions.begin(), partitions.end(),
+        [](const KernelPartition& one, const KernelPartition& other) { return one.number < other.number; });
+    return partitions;
 }
 
 /// 0 or the errno value.
@@ -86,17 +103,11 @@ const KernelPartition* find(const std::vector<KernelPartition>& partitions, int 
 } // namespace
 
 std::vector<KernelPartition> kernel_partitions(int disk) {
-    std::vector<KernelPartition> partitions;
-    const std::string folder = folder_of(disk);
-    for (const std::string& name : real_doors().files.list(folder)) {
-        if (const auto partition = partition_in(folder + "/" + name)) {
-            partitions.push_back(*partition);
-        }
-    }
-    std::sort(
-        partitions.begin(), partitions.end(),
-        [](const KernelPartition& one, const KernelPartition& other) { return one.number < other.number; });
-    return partitions;
+    return partitions_below(folder_of(disk));
+}
+
+std::vector<KernelPartition> kernel_partitions_of(std::uint64_t device_number) {
+    return partitions_below(folder_of_number(device_number));
 }
 
 std::vector<KernelPartition> set_kernel_partitions(int disk, const std::vector<KernelPartition>& wanted) {

@@ -21,6 +21,8 @@ struct KernelPartition {
 
 /// What the kernel has: from /sys/dev/block. `disk`: a descriptor of the whole device.
 DISKTOOL_API std::vector<KernelPartition> kernel_partitions(int disk);
+/// The same by the device's number (dev_t): it need not be opened.
+DISKTOOL_API std::vector<KernelPartition> kernel_partitions_of(std::uint64_t device_number);
 /// Makes what the kernel has equal to `wanted`: those that are there stay (or get a new length), missing ones
 /// are added, others removed. A partition that is in use and would have to go or to move is Error(locked), and
 /// those that are there stay all. Throws SystemError for what the kernel does not take.

@@ -21,7 +21,6 @@
 #include <cstring>
 #include <fstream>
 #include <system_error>
-#include <utility>
 
 namespace disktool {
 
@@ -29,6 +28,7 @@ namespace {
 
 constexpr const char* control_node = "/dev/loop-control";
 constexpr int most_attempts = 1000; ///< others may take the free one that we were told of
+constexpr int most_renewals = 3;
 
 std::string node_of(int number) {
     return fmt::format("/dev/loop{}", number);
@@ -51,10 +51,10 @@ std::string why(int error_number) {
 Descriptor open_node(int number, bool read_only) {
     const std::string node = node_of(number);
     const int flags = (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC;
-    Descriptor device(open(node.c_str(), flags));
+    Descriptor device(::open(node.c_str(), flags));
     if (!device && errno == ENOENT &&
         mknod(node.c_str(), S_IFBLK | 0600, makedev(LOOP_MAJOR, static_cast<unsigned>(number))) == 0) {
-        device = Descriptor(open(node.c_str(), flags));
+        device = Descriptor(::open(node.c_str(), flags));
     }
     return device;
 }
@@ -80,6 +80,13 @@ std::string queue_file(int number, const std::string& name) {
     return fmt::format("/sys/block/loop{}/queue/{}", number, name);
 }
 
+std::uint64_t queue_number(int number, const std::string& name) {
+    std::ifstream file(queue_file(number, name));
+    std::uint64_t value = 0;
+    file >> value;
+    return value;
+}
+
 /// The kernel turns it off by itself where it cannot be, and says nothing.
 bool has_direct_io(int number) {
     std::ifstream file(fmt::format("/sys/block/loop{}/loop/dio", number));
@@ -89,23 +96,13 @@ bool has_direct_io(int number) {
 
 } // namespace
 
-LoopDevice::LoopDevice(int number, int descriptor) : number_(number), descriptor_(descriptor) {}
-
-LoopDevice::LoopDevice(LoopDevice&& other) noexcept
-    : number_(other.number_), descriptor_(std::exchange(other.descriptor_, -1)) {}
-
-LoopDevice::~LoopDevice() {
-    if (descriptor_ >= 0) {
-        close(descriptor_);
-    }
-}
-
 std::unique_ptr<LoopDevice> LoopDevice::attach(int file, const LoopOptions& options) {
-    const Descriptor control(open(control_node, O_RDWR | O_CLOEXEC));
+    const Descriptor control(::open(control_node, O_RDWR | O_CLOEXEC));
     if (!control) {
         none_left(fmt::format("{} cannot be opened", control_node), errno);
     }
     const loop_config config = configuration(file, options);
+    int renewals = 0;
     for (int attempt = 0; attempt < most_attempts; ++attempt) {
         const int number = ioctl(control.get(), LOOP_CTL_GET_FREE);
         if (number < 0) {
@@ -116,7 +113,8 @@ std::unique_ptr<LoopDevice> LoopDevice::attach(int file, const LoopOptions& opti
             none_left(fmt::format("{} cannot be opened", node_of(number)), errno);
         }
         if (ioctl(device.get(), LOOP_CONFIGURE, &config) == 0) {
-            std::unique_ptr<LoopDevice> loop(new LoopDevice(number, device.release()));
+            device.close();
+            std::unique_ptr<LoopDevice> loop(new LoopDevice(number));
             if (options.direct_io && !has_direct_io(number)) {
                 loop->detach();
                 throw Error(
@@ -125,6 +123,12 @@ std::unique_ptr<LoopDevice> LoopDevice::attach(int file, const LoopOptions& opti
                                 "not allow it",
                                 loop->node(), options.shown_name),
                     Reason::capability_missing);
+            }
+            if (!options.discard) {
+                loop->set_queue("discard_max_bytes", 0);
+            } else if (loop->refuses_discards() && renewals++ < most_renewals && loop->detach()) {
+                renew(number);
+                continue;
             }
             return loop;
         }
@@ -135,33 +139,48 @@ std::unique_ptr<LoopDevice> LoopDevice::attach(int file, const LoopOptions& opti
     none_left("other programs take every free one before us", EBUSY);
 }
 
+bool LoopDevice::refuses_discards() const {
+    return queue_number(number_, "discard_max_hw_bytes") != 0 &&
+           queue_number(number_, "discard_max_bytes") == 0;
+}
+
+bool LoopDevice::renew(int number) {
+    const Descriptor control(::open(control_node, O_RDWR | O_CLOEXEC));
+    return control && ioctl(control.get(), LOOP_CTL_REMOVE, number) >= 0 &&
+           ioctl(control.get(), LOOP_CTL_ADD, number) >= 0;
+}
+
 std::optional<LoopDevice> LoopDevice::find(const std::string& node) {
-    Descriptor device(open(node.c_str(), O_RDONLY | O_CLOEXEC));
+    const Descriptor device(::open(node.c_str(), O_RDONLY | O_CLOEXEC));
     loop_info64 info{};
     if (!device || ioctl(device.get(), LOOP_GET_STATUS64, &info) != 0) {
         return std::nullopt;
     }
-    return LoopDevice(static_cast<int>(info.lo_number), device.release());
+    return LoopDevice(static_cast<int>(info.lo_number));
 }
 
 std::string LoopDevice::node() const {
     return node_of(number_);
 }
 
-int LoopDevice::descriptor() const {
-    return descriptor_;
+Descriptor LoopDevice::open(bool writable) const {
+    Descriptor device(::open(node().c_str(), (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC));
+    if (!device) {
+        throw SystemError("Cannot open", node(), errno);
+    }
+    return device;
 }
 
 std::uint64_t LoopDevice::size() const {
     std::uint64_t size = 0;
-    if (ioctl(descriptor_, BLKGETSIZE64, &size) != 0) {
+    if (ioctl(open().get(), BLKGETSIZE64, &size) != 0) {
         throw SystemError("Cannot learn the size of", node(), errno);
     }
     return size;
 }
 
 void LoopDevice::follow_size() {
-    if (ioctl(descriptor_, LOOP_SET_CAPACITY, 0) != 0) {
+    if (ioctl(open().get(), LOOP_SET_CAPACITY, 0) != 0) {
         throw SystemError("Cannot set the size of", node(), errno);
     }
 }
@@ -173,20 +192,17 @@ bool LoopDevice::set_queue(const std::string& name, std::uint64_t value) {
 }
 
 bool LoopDevice::detach() {
+    Descriptor device = open();
     try {
-        set_kernel_partitions(descriptor_, {});
+        set_kernel_partitions(device.get(), {});
     } catch (const Error&) { // one is in use: the kernel waits for that
     }
-    if (ioctl(descriptor_, LOOP_CLR_FD, 0) != 0 && errno != ENXIO) {
+    if (ioctl(device.get(), LOOP_CLR_FD, 0) != 0 && errno != ENXIO) {
         throw SystemError("Cannot detach", node(), errno);
     }
     // With another opener the kernel only marks it, to be detached by the last close.
-    struct stat status {};
-    fstat(descriptor_, &status);
-    close(std::exchange(descriptor_, -1));
-    const Descriptor again(open(node().c_str(), O_RDONLY | O_CLOEXEC));
-    loop_info64 info{};
-    return !again || ioctl(again.get(), LOOP_GET_STATUS64, &info) != 0;
+    device.close();
+    return !find(node());
 }
 
 } // namespace disktool

@@ -49,7 +49,8 @@ CheckResult check_stack(std::span<const CheckedImage> base_to_top, std::uint32_t
                                   .raw = image.raw,
                                   .raw_cluster_sectors = cluster_sectors,
                                   .fill_sparse = true,
-                                  .allow_sparse = image.allow_sparse},
+                                  // To compact a raw image means to make holes in it.
+                                  .allow_sparse = image.allow_sparse || image.raw},
                                  writer, image.writable);
         }
         if (result.exit_code != static_cast<int>(Exit::ok)) {

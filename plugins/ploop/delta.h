@@ -105,6 +105,19 @@ class Delta {
     /// Gives `cluster`, and those after it, places and writes `data` (whole clusters) to them. Of a cluster
     /// that is allocated already: std::logic_error. All or nothing.
     void allocate(std::uint64_t cluster, std::span<const std::byte> data);
+    // The same in parts, for clusters that several threads write at once: only fill() may run beside the
+    // others, and beside itself. Between the first and the last nobody else knows of the places.
+    struct Placement {
+        std::uint64_t cluster = 0; ///< the first one
+        std::vector<std::uint64_t> places{};
+    };
+    Placement place_new(std::uint64_t cluster, std::uint64_t count);
+    void fill(const Placement& placement, std::span<const std::byte> data);
+    void refer(const Placement& placement);
+    void give_up(const Placement& placement) { give_back(placement.places); }
+    /// From now until end() the file is made longer by so many bytes at a time, before they are needed: a write
+    /// that makes a file longer holds every other one up.
+    void grow_file_by(std::uint64_t bytes);
     /// A whole cluster into a place that may share (reflink) or be copied by the host: bytes [from, +cluster)
     /// of `source`. False: the host cannot, nothing has changed.
     bool allocate_from(std::uint64_t cluster, File& source, std::uint64_t from);
@@ -174,6 +187,7 @@ class Delta {
     void give_back(const std::vector<std::uint64_t>& places);
     void write_places(const std::vector<std::uint64_t>& places, std::span<const std::byte> data);
     void refer(std::uint64_t cluster, std::uint64_t place);
+    void make_room(const std::vector<std::uint64_t>& places);
     void write_zeros(std::uint64_t from, std::uint64_t to);
     void copy_places(std::uint64_t from, std::uint64_t to, std::uint64_t count);
     std::vector<Move> moves_from(std::uint64_t from, std::uint64_t to) const;
@@ -192,7 +206,9 @@ class Delta {
     std::atomic<bool> begun_ = false;
     std::atomic<bool> lost_ = false; ///< a sync has failed
     bool host_copies_ = true;
-    Header header_; ///< as it is on disk
+    std::uint64_t file_step_ = 0; ///< see grow_file_by()
+    std::uint64_t file_end_ = 0;  ///< with it: bytes that the file has
+    Header header_;               ///< as it is on disk
     Bat bat_;
     PlaceMap places_;                     ///< used ones, and those in freed_
     std::vector<std::uint64_t> freed_;    ///< not referred to in memory, but perhaps on disk

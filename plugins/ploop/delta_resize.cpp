@@ -128,7 +128,9 @@ void Delta::grow(std::uint64_t disk_sectors) {
     flush();
     if (raw_) {
         const std::uint64_t size = disk_sectors * sector_size;
-        file_->truncate(disk_size()); // a last part of a sector is no part of the disk
+        if (file_->status().size != disk_size()) { // else what is reserved behind the end would go
+            file_->truncate(disk_size());          // a last part of a sector is no part of the disk
+        }
         try {
             file_->allocate({disk_size(), size - disk_size()}, false);
         } catch (const SystemError& error) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "disk.h"
 
+#include "raw_extents.h"
+
 #include <disktool/error.h>
 #include <disktool/extent_list.h>
 #include <disktool/size.h>
@@ -128,18 +130,7 @@ void ChainDevice::append_extents(std::vector<Extent>& result, Range range, const
         append_extent(result, range, ExtentKind::data);
         return;
     }
-    // A raw file says by its holes what it does not hold; offsets in it are those of the disk.
-    for (std::uint64_t offset = range.offset; offset < range.end();) {
-        const std::uint64_t data = std::min(range.end(), delta.file().next_data(offset).value_or(range.end()));
-        append_extent(result, {offset, data - offset}, ExtentKind::unallocated);
-        std::uint64_t hole = range.end();
-        if (data < range.end()) {
-            hole = std::min(hole, delta.file().next_hole(data).value_or(hole));
-            hole = std::max(hole, data + 1); // someone else changes the file
-        }
-        append_extent(result, {data, hole - data}, ExtentKind::data);
-        offset = hole;
-    }
+    append_raw_extents(result, delta.file(), range);
 }
 
 void ChainDevice::write(std::uint64_t offset, std::span<const std::byte> data) {
@@ -183,33 +174,93 @@ std::uint64_t ChainDevice::overwrite(std::uint64_t offset, std::span<const std::
 
 /// Clusters that had no place; another thread may have given them one meanwhile.
 void ChainDevice::write_new(std::uint64_t offset, std::span<const std::byte> data) {
-    const std::lock_guard lock(allocation_);
-    constexpr std::uint64_t together = 64 * MiB;
-    Delta& target = *deltas_[lowest_own()];
     while (!data.empty()) {
-        const std::uint64_t inside = offset % unit_;
-        const std::uint64_t cluster = offset / unit_;
-        const Piece own = find_own(cluster, divide_up(inside + data.size(), unit_));
-        std::uint64_t part = std::min<std::uint64_t>(data.size(), own.clusters * unit_ - inside);
-        if (own.offset) {
-            deltas_[own.level]->write_at(*own.offset + inside, data.first(part));
-        } else if (inside == 0 && part >= unit_) {
-            part = std::min(round_down(part, unit_), std::max(together, unit_));
-            target.allocate(cluster, data.first(part));
-        } else {
-            part = std::min(part, unit_ - inside);
-            const std::span<std::byte> filled = filled_.get(unit_);
-            // What the disk's last cluster has behind its end stays zero.
-            const std::uint64_t start = cluster * unit_;
-            const std::uint64_t there = std::min(unit_, disk_size() - start);
-            read_below(start, filled.first(there), lowest_own());
-            std::ranges::fill(filled.subspan(there), std::byte{0});
-            std::ranges::copy(data.first(part), filled.begin() + static_cast<std::ptrdiff_t>(inside));
-            target.allocate(cluster, filled);
-        }
-        offset += part;
-        data = data.subspan(part);
+        const std::uint64_t done = write_some_new(offset, data);
+        offset += done;
+        data = data.subspan(done);
     }
+}
+
+/// Returns how much was written; 0: another thread was at it.
+std::uint64_t ChainDevice::write_some_new(std::uint64_t offset, std::span<const std::byte> data) {
+    constexpr std::uint64_t together = 64 * MiB;
+    const std::uint64_t inside = offset % unit_;
+    const std::uint64_t cluster = offset / unit_;
+    std::unique_lock placing(allocation_);
+    const Piece own = find_own(cluster, divide_up(inside + data.size(), unit_));
+    std::uint64_t part = std::min<std::uint64_t>(data.size(), own.clusters * unit_ - inside);
+    if (own.offset) {
+        placing.unlock();
+        deltas_[own.level]->write_at(*own.offset + inside, data.first(part));
+        return part;
+    }
+    const bool whole = inside == 0 && part >= unit_;
+    part =
+        whole ? std::min(round_down(part, unit_), std::max(together, unit_)) : std::min(part, unit_ - inside);
+    const Range clusters{cluster, divide_up(part, unit_)};
+    if (std::ranges::any_of(placing_, [&](const Range& other) {
+            return other.offset < clusters.end() && clusters.offset < other.end();
+        })) {
+        placed_.wait(placing);
+        return 0;
+    }
+    placing_.push_back(clusters);
+    const auto end = [&] {
+        std::erase(placing_, clusters);
+        placed_.notify_all();
+    };
+    try {
+        place(placing, cluster,
+              whole ? data.first(part) : filled_cluster(cluster, inside, data.first(part), placing));
+    } catch (...) {
+        end();
+        throw;
+    }
+    end();
+    return part;
+}
+
+/// A new cluster with these bytes in it, and around them what shows through from below. The lock is not held
+/// meanwhile. In memory of the thread's own, until it asks again.
+std::span<const std::byte> ChainDevice::filled_cluster(std::uint64_t cluster, std::uint64_t inside,
+                                                       std::span<const std::byte> data,
+                                                       std::unique_lock<std::mutex>& placing) {
+    thread_local PageBuffer buffer;
+    placing.unlock();
+    std::span<std::byte> filled;
+    try {
+        filled = buffer.get(unit_);
+        // What the disk's last cluster has behind its end stays zero.
+        const std::uint64_t start = cluster * unit_;
+        const std::uint64_t there = std::min(unit_, disk_size() - start);
+        read_below(start, filled.first(there), lowest_own());
+        std::ranges::fill(filled.subspan(there), std::byte{0});
+        std::ranges::copy(data, filled.begin() + static_cast<std::ptrdiff_t>(inside));
+    } catch (...) {
+        placing.lock();
+        throw;
+    }
+    placing.lock();
+    return filled;
+}
+
+/// The clusters are in placing_. The lock is held when it is called and when it returns or throws, but not
+/// while it writes.
+void ChainDevice::place(std::unique_lock<std::mutex>& placing, std::uint64_t cluster,
+                        std::span<const std::byte> data) {
+    Delta& target = *deltas_[lowest_own()];
+    target.grow_file_by(file_step_);
+    const Delta::Placement placement = target.place_new(cluster, data.size() / unit_);
+    placing.unlock();
+    try {
+        target.fill(placement, data);
+    } catch (...) {
+        placing.lock();
+        target.give_up(placement);
+        throw;
+    }
+    placing.lock();
+    target.refer(placement);
 }
 
 void ChainDevice::discard(Range range) {

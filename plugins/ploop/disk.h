@@ -8,6 +8,7 @@
 #include <disktool/block_device.h>
 
 #include <chrono>
+#include <condition_variable>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -31,7 +32,7 @@ namespace disktool::ploop {
 /// writing, too; and drain() moves what it has there. See docs/ploop-devices.md.
 ///
 /// Owns its deltas. Threads: any number. Reads and writes of allocated clusters go side by side, also with a
-/// flush; clusters get places one after the other, without holding the former up. Freeing, and what is said to
+/// flush; so do clusters that get places, but for those that two threads want. Freeing, and what is said to
 /// do so below, waits until nobody is inside and lets nobody in meanwhile. What is done to a delta itself
 /// (grow, compact, ...) is done alone, or in a Pause.
 class ChainDevice final : public BlockDevice {
@@ -51,6 +52,9 @@ class ChainDevice final : public BlockDevice {
     void discard(Range range) override;
     void zero(Range range) override;
     void flush() override;
+
+    /// Delta::grow_file_by() for whatever delta gets new clusters. Set before the device is used by threads.
+    void grow_files_by(std::uint64_t bytes) { file_step_ = bytes; }
 
     // At rest, in a Pause, or by the one thread that changes the chain.
     Delta& top() { return *deltas_.back(); }
@@ -101,6 +105,11 @@ class ChainDevice final : public BlockDevice {
     void append_extents(std::vector<Extent>& result, Range range, const Piece& piece) const;
     std::uint64_t overwrite(std::uint64_t offset, std::span<const std::byte> data);
     void write_new(std::uint64_t offset, std::span<const std::byte> data);
+    std::uint64_t write_some_new(std::uint64_t offset, std::span<const std::byte> data);
+    std::span<const std::byte> filled_cluster(std::uint64_t cluster, std::uint64_t inside,
+                                              std::span<const std::byte> data,
+                                              std::unique_lock<std::mutex>& placing);
+    void place(std::unique_lock<std::mutex>& placing, std::uint64_t cluster, std::span<const std::byte> data);
     enum class Clearing { discard, zero };
     void clear(Range range, Clearing clearing);
     enum class Fate { nothing, zeros, free };
@@ -120,13 +129,16 @@ class ChainDevice final : public BlockDevice {
     // Changed by who holds flushing_ and has closed the gate.
     Deltas deltas_;
     bool draining_ = false;
+    std::uint64_t file_step_ = 0;
 
     // In this order where several are held.
     std::mutex flushing_;
     mutable IoGate gate_;           ///< whoever uses places that it has looked up is inside
     mutable std::mutex allocation_; ///< whoever places or frees, and a flush for a moment
-    /// A new cluster, for whoever holds allocation_.
-    PageBuffer filled_;
+    /// Clusters that get their places now, with allocation_: who else wants to write them waits for placed_.
+    std::vector<Range> placing_; ///< in clusters
+    std::condition_variable placed_;
+    PageBuffer filled_; ///< for what is moved, with allocation_
     std::atomic<std::uint64_t> flushes_begun_ = 0;
     std::uint64_t flushed_ = 0;    ///< the last flush that has ended well; with flushing_
     std::function<void()> owed_{}; ///< with flushing_

@@ -115,10 +115,13 @@ Plan plan_init(Doors doors, const InitRequest& request, const Say& say);
 Plan plan_convert_mode(PloopDisk& disk, DiskMode mode);
 Plan plan_convert_version(PloopDisk& disk, Version version);
 Plan plan_grow(PloopDisk& disk, std::uint64_t disk_sectors); ///< block device only
+/// The new file must hold the same: all of both is read and compared before anything changes.
 struct ReplaceRequest {
-    std::optional<Uuid> uuid; ///< -u
-    std::string current_file; ///< -o
-    std::string new_file;     ///< -i
+    // Which image: one of these.
+    std::optional<Uuid> uuid{};           ///< -u
+    std::string current_file{};           ///< -o
+    std::optional<std::uint64_t> level{}; ///< -l: 0 is the base of the top's chain
+    std::string new_file{};               ///< -i
     bool keep_name = false;
 };
 Plan plan_replace(PloopDisk& disk, const ReplaceRequest& request);

@@ -4,6 +4,7 @@
 #include "left_over.h"
 #include "new_names.h"
 #include "operations.h"
+#include "raw_work.h"
 #include "running.h"
 
 #include <disktool/error.h>
@@ -45,6 +46,7 @@ std::unique_ptr<PloopDisk> PloopDisk::open(Doors doors, const std::string& descr
         if (finish_replacing(*disk)) {
             disk->say("An interrupted conversion of " + path + " was brought to its end");
         }
+        finish_raw_work(*disk);
     }
     return disk;
 }

@@ -10,6 +10,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <vector>
+
 namespace disktool::ploop {
 
 namespace {
@@ -50,31 +53,23 @@ class SyncFileStep final : public Step {
     std::string path_;
 };
 
-/// Sizes, header and BAT: not the data, which would take as long as the copy.
-void require_identical(const Delta& one, const Delta& other) {
-    if (one.raw() != other.raw() || one.file().status().size != other.file().status().size) {
-        refuse_replacement(one, other,
-                           fmt::format("the one has {} and the other {}",
-                                       exact_size_text(one.file().status().size),
-                                       exact_size_text(other.file().status().size)));
+Uuid uuid_at(const PloopDisk& disk, std::uint64_t level) {
+    const std::vector<Uuid> chain = disk.descriptor.chain(disk.descriptor.top);
+    if (level >= chain.size()) {
+        refuse(fmt::format("{} has no image at level {}: its levels are 0 (the base) to {} (the top)",
+                           disk.path(), level, chain.size() - 1));
     }
-    Header header = other.header();
-    header.in_use = one.header().in_use;
-    if (!(header == one.header())) {
-        refuse_replacement(one, other, "their headers differ");
-    }
-    for (std::uint64_t cluster = 0; cluster < one.clusters(); ++cluster) {
-        if (one.place(cluster) != other.place(cluster)) {
-            refuse_replacement(one, other, fmt::format("their BATs differ at guest cluster {}", cluster));
-        }
-    }
+    return chain[level];
 }
 
 } // namespace
 
 Uuid uuid_to_replace(const PloopDisk& disk, const ReplaceRequest& request) {
-    if (request.uuid.has_value() != request.current_file.empty()) {
-        refuse("Name the image to be replaced either by its uuid (-u) or by its file (-o)");
+    if (request.uuid.has_value() + request.level.has_value() + !request.current_file.empty() != 1) {
+        refuse("Name the image to be replaced by its uuid (-u), its level (-l) or its file (-o)");
+    }
+    if (request.level) {
+        return uuid_at(disk, *request.level);
     }
     if (request.uuid) {
         if (disk.descriptor.image(*request.uuid) == nullptr) {
@@ -100,6 +95,110 @@ void refuse_replacement(const Delta& one, const Delta& other, const std::string&
                      fmt::format("{} cannot take the place of {}: {}. Only a copy of an image can",
                                  other.path(), one.path(), what));
 }
+
+namespace {
+
+/// What can be told at once.
+void require_same_kind(const Delta& one, const Delta& other) {
+    if (one.raw() != other.raw() || one.file().status().size != other.file().status().size) {
+        refuse_replacement(one, other,
+                           fmt::format("the one has {} and the other {}",
+                                       exact_size_text(one.file().status().size),
+                                       exact_size_text(other.file().status().size)));
+    }
+    Header header = other.header();
+    header.in_use = one.header().in_use;
+    if (!(header == one.header())) {
+        refuse_replacement(one, other, "their headers differ");
+    }
+}
+
+std::unique_ptr<Delta> open_like(FileDoor& files, const std::string& path, const Delta& model) {
+    auto file = files.open(path, {});
+    return model.raw() ? Delta::open_raw(std::move(file), Access::read, model.header().cluster_sectors)
+                       : Delta::open(std::move(file), Access::read);
+}
+
+/// Reads both. A cluster that only one of them has is a difference: it hides what lies below. In a base nothing
+/// lies below, and zeros are as good there.
+class CompareStep final : public Step {
+  public:
+    CompareStep(PloopDisk& disk, Uuid uuid, std::string new_file, const Delta& present)
+        : disk_(disk), uuid_(std::move(uuid)), new_file_(std::move(new_file)),
+          bytes_(present.allocated_clusters() * present.cluster_size()) {}
+    std::string kind() const override { return "ploop.compare-images"; }
+    std::string text() const override {
+        return fmt::format("Compare {} with {}", new_file_, disk_.file_of(uuid_));
+    }
+    Cost cost() const override {
+        Cost cost;
+        cost.read = 2 * bytes_;
+        return cost;
+    }
+    Details details() const override { return {{"bytes", bytes_}}; }
+    std::string needs_no_undo() const override { return "it only reads"; }
+    void commit(StepContext& context) override {
+        const auto one = disk_.open_delta(uuid_, Access::read);
+        const auto other = open_like(context.doors().files, new_file_, *one);
+        require_same_kind(*one, *other);
+        const bool base = disk_.descriptor.snapshot(uuid_)->parent.is_none();
+        const std::uint64_t unit = one->cluster_size();
+        const std::uint64_t most = std::max<std::uint64_t>(1, at_once / unit);
+        for (std::uint64_t cluster = 0; cluster < one->clusters();) {
+            context.cancel().check();
+            // What neither has is a step, however long.
+            Delta::Run left = one->look(cluster, one->clusters() - cluster);
+            Delta::Run right = other->look(cluster, left.clusters);
+            std::uint64_t count = right.clusters;
+            if (left.offset || right.offset) {
+                count = std::min(count, most);
+                if (left.offset.has_value() != right.offset.has_value() && !base) {
+                    refuse_replacement(
+                        *one, *other,
+                        fmt::format("only one of them holds the guest's cluster {}, at offset {}", cluster,
+                                    cluster * unit));
+                }
+                compare(*one, left, *other, right, cluster * unit, count * unit);
+                context.advance((left.offset.has_value() + right.offset.has_value()) * count * unit);
+            }
+            cluster += count;
+        }
+    }
+
+  private:
+    static constexpr std::uint64_t at_once = 4 * MiB;
+
+    static void read(const Delta& delta, const Delta::Run& run, std::span<std::byte> buffer) {
+        if (run.offset) {
+            delta.read_at(*run.offset, buffer);
+        } else {
+            std::ranges::fill(buffer, std::byte{0});
+        }
+    }
+
+    void compare(const Delta& one, const Delta::Run& left, const Delta& other, const Delta::Run& right,
+                 std::uint64_t offset, std::uint64_t length) {
+        length = std::min(length, one.disk_size() - offset);
+        ours_.resize(length);
+        theirs_.resize(length);
+        read(one, left, ours_);
+        read(other, right, theirs_);
+        const auto [at, there] = std::ranges::mismatch(ours_, theirs_);
+        if (at != ours_.end()) {
+            refuse_replacement(one, other,
+                               fmt::format("the guest's bytes differ at offset {}",
+                                           offset + static_cast<std::uint64_t>(at - ours_.begin())));
+        }
+    }
+
+    PloopDisk& disk_;
+    Uuid uuid_;
+    std::string new_file_;
+    std::uint64_t bytes_;
+    std::vector<std::byte> ours_, theirs_;
+};
+
+} // namespace
 
 std::string replacement_of(const PloopDisk& disk, const ReplaceRequest& request) {
     FileDoor& files = disk.doors().files;
@@ -147,13 +246,10 @@ Plan plan_replace(PloopDisk& disk, const ReplaceRequest& request) {
     const std::string old_file = disk.file_of(uuid);
     const std::string new_file = replacement_of(disk, request);
     const auto old_delta = disk.open_delta(uuid, Access::read);
-    auto file = disk.doors().files.open(new_file, {});
-    const auto new_delta = old_delta->raw()
-                               ? Delta::open_raw(std::move(file), Access::read, disk.descriptor.cluster_sectors)
-                               : Delta::open(std::move(file), Access::read);
-    require_identical(*old_delta, *new_delta);
+    require_same_kind(*old_delta, *open_like(files, new_file, *old_delta));
 
     Plan plan("replace", disk.path());
+    plan.add(std::make_unique<CompareStep>(disk, uuid, new_file, *old_delta));
     if (request.keep_name) {
         plan.add(std::make_unique<TakeNameStep>(disk, new_file, old_file));
         return plan;

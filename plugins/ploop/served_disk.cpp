@@ -78,6 +78,8 @@ void ServedDisk::start(std::vector<Level> levels, std::uint32_t raw_cluster_sect
                                                                                           : source_.descriptor);
     levels_ = std::move(levels);
     if (writable_) {
+        // As much as a fast disk writes in some tens of milliseconds, but little beside the disk itself.
+        device_->grow_files_by(std::min<std::uint64_t>(64 * MiB, device_->size() / 16));
         device_->begin();
     }
 }
