@@ -84,6 +84,11 @@ class RecordingDoor : public FileDoor {
     bool failed() const;
 
     const std::vector<Change>& changes() const { return changes_; }
+    /// How many there are; while others work, too.
+    std::size_t count() {
+        const std::lock_guard lock(mutex_);
+        return changes_.size();
+    }
     // What there was before the first change.
     using Identity = std::pair<std::uint64_t, std::uint64_t>; ///< device and inode
     const std::filesystem::path& folder() const { return folder_; }
