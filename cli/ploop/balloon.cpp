@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "command.h"
-#include "device_commands.h"
-#include "disk_verbs.h"
+#include "online_verbs.h"
 #include "words.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
+#include <optional>
 
 namespace disktool::ploop::cli {
 
@@ -15,8 +15,43 @@ namespace {
 
 constexpr std::array actions = {"show", "status", "clear", "change", "complete", "check", "repair", "discard"};
 
+/// A running device named by -d, -m or a descriptor; none: the descriptor's disk is at rest.
+class Target {
+  public:
+    /// An option that CommandLine::next() gave. False: it is another one.
+    bool take(char letter, const std::string& value) {
+        if (letter != 'd' && letter != 'm') {
+            return letter == 'f'; // as the original: it takes the word and does nothing with it
+        }
+        (letter == 'd' ? device_ : mount_point_) = value;
+        return true;
+    }
+    std::optional<RunningFilesystem> find(const Options& options, const std::vector<std::string>& operands,
+                                          Exit usage_exit) {
+        if (!device_.empty() || !mount_point_.empty()) {
+            if (!operands.empty() || (!device_.empty() && !mount_point_.empty())) {
+                throw UsageError("", usage_exit);
+            }
+            return device_.empty() ? filesystem_of_mount(options, mount_point_)
+                                   : filesystem_of_device(options, device_);
+        }
+        const std::optional<std::string> path =
+            operands.size() == 1 ? descriptor_of(real_doors().files, operands.front()) : std::nullopt;
+        if (!path) {
+            throw UsageError("", usage_exit);
+        }
+        descriptor = *path;
+        return filesystem_of_descriptor(options, *path);
+    }
+    std::string descriptor; ///< of a disk named so
+
+  private:
+    std::string device_, mount_point_;
+};
+
 int run_discard(Options& options, const std::vector<std::string>& words) {
     DiscardOptions request;
+    Target target;
     CommandLine line(options, words, "fd:m:",
                      {{"automount", false, 'a'},
                       {"to-free", true, 't'},
@@ -25,12 +60,6 @@ int run_discard(Options& options, const std::vector<std::string>& words) {
                       {"defrag", false, 'g'}});
     while (const char letter = line.next()) {
         switch (letter) {
-        case 'f':
-            break; // as the original: it takes the word and does nothing with it
-        case 'd':
-        case 'm':
-            refuse_device_form("balloon discard -d and -m",
-                               "a disk at rest is named by its DiskDescriptor.xml");
         case 'a':
             request.automount = true;
             break;
@@ -43,33 +72,57 @@ int run_discard(Options& options, const std::vector<std::string>& words) {
         case 's':
             request.stat = true;
             break;
-        default:
+        case 'g':
             request.defrag = true;
+            break;
+        default:
+            target.take(letter, line.value());
         }
     }
-    const std::vector<std::string>& operands = line.operands();
-    const std::optional<std::string> descriptor =
-        operands.size() == 1 ? descriptor_of(real_doors().files, operands.front()) : std::nullopt;
-    if (!descriptor) {
-        throw UsageError("", Exit::no_memory_or_failure); // the original's code for wrong operands
-    }
-    return discard_disk(options, *descriptor, request);
+    // The original's code for wrong operands.
+    auto running = target.find(options, line.operands(), Exit::no_memory_or_failure);
+    return running ? discard_running(options, *running, request)
+                   : discard_disk(options, target.descriptor, request);
 }
 
-/// The balloon is a file of a mounted file system: these actions have nothing to work on.
+int act(const std::string& action, const Options& options, RunningFilesystem& filesystem,
+        std::optional<std::uint64_t> sectors) {
+    if (action == "show") {
+        return balloon_show(options, filesystem);
+    }
+    if (action == "status") {
+        return balloon_status(options, filesystem);
+    }
+    if (action == "clear") {
+        return balloon_clear(options, filesystem);
+    }
+    if (action == "complete") {
+        return balloon_complete(options, filesystem);
+    }
+    if (action == "change") {
+        return balloon_change(options, filesystem, *sectors);
+    }
+    return balloon_check(options, filesystem, action == "repair");
+}
+
 int run_mounted_action(Options& options, const std::vector<std::string>& words) {
-    CommandLine line(options, words, words.front() == "change" ? "fd:m:s:" : "fd:m:");
+    const std::string& action = words.front();
+    Target target;
+    std::optional<std::uint64_t> sectors;
+    CommandLine line(options, words, action == "change" ? "fd:m:s:" : "fd:m:");
     while (const char letter = line.next()) {
-        if (letter == 'd' || letter == 'm') {
-            refuse_device_form(fmt::format("balloon {} -{}", words.front(), letter),
-                               "a disk at rest has no balloon to look at");
-        }
-        if (letter == 's') {
-            parse_size("-s", line.value());
+        if (!target.take(letter, line.value())) {
+            sectors = parse_size("-s", line.value());
         }
     }
-    open_disk(options, descriptor_operand(line), Access::read);
-    throw ParameterError("The image is not mounted");
+    if (action == "change" && !sectors) {
+        throw UsageError("");
+    }
+    auto running = target.find(options, line.operands(), Exit::invalid_parameter);
+    if (!running) {
+        throw ParameterError("The image is not mounted");
+    }
+    return act(action, options, *running, sectors);
 }
 
 } // namespace

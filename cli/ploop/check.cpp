@@ -4,6 +4,7 @@
 
 #include "command.h"
 #include "running.h"
+#include "running_devices.h"
 #include "words.h"
 
 #include <fmt/format.h>
@@ -118,6 +119,7 @@ int check_file(const Options& options, const CheckRequest& request) {
     if (check.raw && check.raw_cluster_sectors == 0) {
         throw ParameterError("A raw image does not tell its cluster size: give it with -b");
     }
+    refuse_running_image(request.operand, Exit::dirty);
     const std::unique_ptr<File> file = open_image(request.operand, false);
     const CheckResult result = check_image(*file, check, writer_of(*options.output),
                                            [&] { return open_image(request.operand, true); });
@@ -131,7 +133,7 @@ CheckResult look_at_stack(const std::vector<CheckedImage>& images, std::uint32_t
     look.thorough = look.read_only = look.silent = true;
     CheckResult result;
     for (const CheckedImage& image : images) {
-        look.raw = image.raw;
+        look.raw = look.allow_sparse = image.raw;
         look.raw_cluster_sectors = cluster_sectors;
         result = check_image(*image.file, look, writer, image.writable);
         if (result.exit_code != 0) {
@@ -146,6 +148,7 @@ int check_disk(const Options& options, const CheckRequest& request, const std::s
     if (request.any_option) {
         output.warn("WARNING: options are ignored for DiskDescriptor.xml form");
     }
+    refuse_while_running(descriptor, Exit::dirty, "check");
     const std::unique_ptr<PloopDisk> disk = open_disk(options, descriptor, Access::write);
     const Uuid uuid = request.uuid.value_or(disk->descriptor.top);
     demand_snapshot(*disk, uuid);

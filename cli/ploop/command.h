@@ -33,12 +33,16 @@ int run_balloon(Options& options, const std::vector<std::string>& words);
 int run_check(Options& options, const std::vector<std::string>& words);
 int run_convert(Options& options, const std::vector<std::string>& words);
 int run_copy(Options& options, const std::vector<std::string>& words);
+int run_clear(Options& options, const std::vector<std::string>& words);
+int run_delete(Options& options, const std::vector<std::string>& words);
 int run_fsck(Options& options, const std::vector<std::string>& words);
+int run_getdev(Options& options, const std::vector<std::string>& words);
 int run_grow(Options& options, const std::vector<std::string>& words);
 int run_info(Options& options, const std::vector<std::string>& words);
 int run_init(Options& options, const std::vector<std::string>& words);
 int run_list(Options& options, const std::vector<std::string>& words);
 int run_merge(Options& options, const std::vector<std::string>& words);
+int run_mount(Options& options, const std::vector<std::string>& words);
 int run_replace(Options& options, const std::vector<std::string>& words);
 int run_resize(Options& options, const std::vector<std::string>& words);
 int run_restore_descriptor(Options& options, const std::vector<std::string>& words);
@@ -47,6 +51,11 @@ int run_snapshot_delete(Options& options, const std::vector<std::string>& words)
 int run_snapshot_list(Options& options, const std::vector<std::string>& words);
 int run_snapshot_merge(Options& options, const std::vector<std::string>& words);
 int run_snapshot_switch(Options& options, const std::vector<std::string>& words);
+int run_start(Options& options, const std::vector<std::string>& words);
+int run_stat(Options& options, const std::vector<std::string>& words);
+int run_stop(Options& options, const std::vector<std::string>& words);
+int run_tsnapshot(Options& options, const std::vector<std::string>& words);
+int run_umount(Options& options, const std::vector<std::string>& words);
 
 /// The only operand, as the path of a descriptor. Throws UsageError for anything else.
 std::string descriptor_operand(const CommandLine& line);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "command.h"
+#include "running_devices.h"
 #include "words.h"
 
 namespace disktool::ploop::cli {
@@ -18,7 +19,9 @@ int run_convert(Options& options, const std::vector<std::string>& words) {
     if (mode.has_value() == version.has_value()) {
         throw UsageError("");
     }
-    const std::unique_ptr<PloopDisk> disk = open_disk(options, descriptor_operand(line), Access::write);
+    const std::string descriptor = descriptor_operand(line);
+    refuse_while_running(descriptor, Exit::invalid_parameter, "convert");
+    const std::unique_ptr<PloopDisk> disk = open_disk(options, descriptor, Access::write);
     Plan plan = mode ? plan_convert_mode(*disk, *mode) : plan_convert_version(*disk, *version);
     const int code = carry_out(options, plan);
     if (code == 0 && !options.dry_run) {

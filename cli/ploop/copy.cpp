@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "command.h"
-#include "device_commands.h"
+#include "copy_sender.h"
 #include "words.h"
 
 #include <fmt/format.h>
@@ -9,43 +9,35 @@
 namespace disktool::ploop::cli {
 
 int run_copy(Options& options, const std::vector<std::string>& words) {
-    std::string device;
-    std::string file;
+    CopySend sending;
     int input = STDIN_FILENO;
-    std::optional<int> feedback;
     CommandLine line(options, words, "F:s:d:o:i:f:");
     while (const char letter = line.next()) {
         switch (letter) {
         case 's':
-            device = line.value();
+            sending.device = line.value();
             break;
         case 'd':
-            file = line.value();
+            sending.file = line.value();
             break;
         case 'i':
             input = parse_file_number("-i", line.value());
             break;
         case 'f':
-            feedback = parse_file_number("-f", line.value());
+            sending.feedback = parse_file_number("-f", line.value());
             break;
         case 'o':
-            parse_file_number("-o", line.value());
+            sending.output = parse_file_number("-o", line.value());
             break;
         default:
-            break; // -F, the sender's command
+            sending.stop_command = line.value();
         }
     }
     line.operands(0);
-    if (!device.empty()) {
-        throw PloopError(
-            Exit::device_open, ErrorCode::unsupported,
-            fmt::format(
-                "ploop copy -s: sending needs a running ploop device with a mounted file system and a write "
-                "tracker on it; {} cannot be one, as this build has no ploop devices yet. To copy a disk at "
-                "rest, copy its folder",
-                device),
-            Reason::capability_missing);
+    if (!sending.device.empty()) {
+        return send_device(options, sending);
     }
+    const std::string& file = sending.file;
     if (file.empty()) {
         throw UsageError("Either -s or -d is required");
     }
@@ -56,7 +48,7 @@ int run_copy(Options& options, const std::vector<std::string>& words) {
             fmt::format("1. receive an image from file descriptor {} into {}\n", input, file));
         return 0;
     }
-    receive_copy(real_doors(), file, input, feedback, options.cancel);
+    receive_copy(real_doors(), file, input, sending.feedback, options.cancel);
     return 0;
 }
 

@@ -14,21 +14,11 @@ namespace {
 
 struct DeviceCommand {
     std::string_view name;
-    std::string_view effect; ///< what it would do to a device
+    std::string_view why;
 };
 
 constexpr std::array device_commands = {
-    DeviceCommand{"mount", "attach the image to one"},
-    DeviceCommand{"umount", "take the image off one"},
-    DeviceCommand{"start", "start one"},
-    DeviceCommand{"stop", "stop one"},
-    DeviceCommand{"clear", "clear one"},
-    DeviceCommand{"delete", "remove an image from a running one"},
-    DeviceCommand{"rm", "remove an image from a running one"},
-    DeviceCommand{"stat", "show the counters of one"},
-    DeviceCommand{"getdev", "find a free one"},
-    DeviceCommand{"tsnapshot", "make a temporary snapshot on a running one"},
-    DeviceCommand{"encrypt", "encrypt through one"},
+    DeviceCommand{"encrypt", "encryption is done by the original's driver, with a key that is not here"},
 };
 
 [[noreturn]] void refuse(const std::string& sentence) {
@@ -48,17 +38,12 @@ bool is_device_command(std::string_view name) {
 }
 
 void refuse_device_command(std::string_view name) {
-    refuse(fmt::format("ploop {}: this build has no ploop devices yet, so it cannot {}; nothing was changed",
-                       name, find(name)->effect));
+    refuse(fmt::format("ploop {}: {}; nothing was changed", name, find(name)->why));
 }
 
 void refuse_device_form(std::string_view form, std::string_view instead) {
     refuse(fmt::format("ploop {} needs a running ploop device, and this build has no ploop devices yet; {}",
                        form, instead));
-}
-
-std::vector<RunningDevice> running_devices() {
-    return {};
 }
 
 } // namespace disktool::ploop::cli

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// What needs a ploop device. This build has none.
+// What the original does through its kernel driver, and nobody else can.
 #pragma once
 
 #include <string>
@@ -8,19 +8,11 @@
 
 namespace disktool::ploop::cli {
 
-/// Is that a command which works on devices only?
+/// Is that such a command?
 bool is_device_command(std::string_view name);
-/// Throws PloopError(device_open) with what the command would need.
+/// Throws PloopError(device_open) with the reason.
 [[noreturn]] void refuse_device_command(std::string_view name);
 /// The same for one form of a command that has others, such as `snapshot -d`.
 [[noreturn]] void refuse_device_form(std::string_view form, std::string_view instead);
-
-struct RunningDevice {
-    std::string name; ///< without /dev/
-    std::string base_image;
-    std::string mount_point;
-    std::string component;
-};
-std::vector<RunningDevice> running_devices();
 
 } // namespace disktool::ploop::cli

@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "disk_verbs.h"
 
-#include "command.h"
-#include "common/progress_display.h"
-#include "config/config.h"
-#include "engine/appliance_loader.h"
-#include "image/session.h"
-#include "plan/job.h"
-#include "plan/plan_text.h"
+#include "balloon_at_rest.h"
+#include "core_disk.h"
+#include "header.h"
 #include "verb/compact.h"
 #include "verb/disk_info.h"
 #include "verb/resize.h"
+#include "verb/survey.h"
+#include "verb/work_steps.h"
 
 #include <disktool/size.h>
 
@@ -22,89 +20,10 @@ namespace disktool::ploop::cli {
 
 namespace {
 
-/// A disk as the verbs of the core see it: opened, locked, and put right after an interrupted run.
-class CoreDisk {
-  public:
-    CoreDisk(const Options& options, const std::string& xml, Access access)
-        : options_(options), config_(load_config()), registry_(plugin_search_path(config_.plugin_path)) {
-        const Descriptor descriptor = Descriptor::load(real_doors().files, xml);
-        if (descriptor.mode == DiskMode::raw) {
-            throw ParameterError(fmt::format(
-                "{} is a raw disk, which cannot be changed safely in place. Convert it first (ploop "
-                "convert -f ploop1 {}); afterwards it can be converted back",
-                xml, xml));
-        }
-        OpenOptions request;
-        request.access = options.dry_run ? Access::read : access;
-        request.wait = std::chrono::seconds(60);
-        request.allow_backing = options.allowed;
-        request.cancel = options.cancel;
-        session_ = Session::open(real_doors(), registry_, xml, request);
-        if (const auto found = recover_job(*session_, {.cancel = options.cancel},
-                                           access == Access::write && !options.dry_run)) {
-            options.output->warn(*found);
-        }
-    }
-
-    Session& session() { return *session_; }
-    VerbContext context() {
-        return {*session_, config_.engine, options_.cancel,
-                [this] { return load_appliance(config_.appliance); }};
-    }
-
-    /// Or prints it.
-    JobReport carry_out(Plan& plan) {
-        Output& output = *options_.output;
-        output.json()["dry_run"] = options_.dry_run;
-        output.json()["plan"] = plan_json(plan);
-        if (options_.dry_run) {
-            output.result(plan_text(plan));
-            return {};
-        }
-        disktool::cli::ProgressDisplay progress(
-            {.quiet = output.silent(), .json_descriptor = options_.progress_descriptor.value_or(-1)});
-        JobOptions job;
-        job.progress = &progress;
-        job.cancel = options_.cancel;
-        job.appliance = [this] { return load_appliance(config_.appliance); };
-        JobReport report = run_job(*session_, plan, job);
-        for (const std::string& note : plan.notes()) {
-            output.say("note: " + note);
-        }
-        for (const std::string& warning : report.warnings) {
-            output.warn(warning);
-        }
-        output.json()["figures"] = report.figures;
-        return report;
-    }
-
-  private:
-    const Options& options_;
-    Config config_;
-    Registry registry_;
-    std::unique_ptr<Session> session_;
-};
-
-/// The code that scripts know for what went wrong.
-PloopError in_ploops_words(const Error& error) {
-    switch (error.code()) {
-    case ErrorCode::size_impossible:
-    case ErrorCode::unsupported:
-        return {Exit::invalid_parameter, error.code(), error.what(), error.reason()};
-    case ErrorCode::damaged:
-        return {Exit::fsck, error.code(), error.what(), error.reason()};
-    case ErrorCode::program_missing:
-    case ErrorCode::failure:
-        return {Exit::resize_filesystem, error.code(), error.what(), error.reason()};
-    default:
-        return {static_cast<Exit>(exit_code_of(error)), error.code(), error.what(), error.reason()};
-    }
-}
-
 void show_sizes(const Options& options, CoreDisk& disk) {
     VerbContext context = disk.context();
     const CompactInfo info = compact_info(context);
-    const ImageInfo& image = disk.session().image().info();
+    const ImageInfo& image = disk.info();
     std::uint64_t file = 0;
     for (const ChainMember& member : image.chain) {
         file += member.allocated;
@@ -118,6 +37,40 @@ void show_sizes(const Options& options, CoreDisk& disk) {
         {"balloon", 0}, {"data", info.used}, {"disk", image.virtual_size}, {"images", file}};
 }
 
+/// A balloon is for the size that the disk had: it would keep the room of a larger one, and stands in the way
+/// of a smaller one.
+void deflate_balloon(const Options& options, CoreDisk& disk) {
+    Image& image = disk.session().image();
+    DiskSurvey survey = survey_disk(image.device(), disk.session().registry(), {});
+    for (const Content& content : survey.contents) {
+        if (!content.type.starts_with("ext") || !content.filesystem || content.problem) {
+            continue;
+        }
+        const std::optional<BalloonAtRest> balloon = balloon_at_rest(*content.window);
+        if (!balloon) {
+            continue;
+        }
+        Plan plan("resize", disk.session().path());
+        WorkSpec work{image.info().virtual_size, {}};
+        if (content.partition != 0) {
+            work.windows.push_back({content.partition, content.range});
+        }
+        plan.set_work(std::move(work));
+        plan.add(deflate_at_rest_step(content.partition, *balloon));
+        plan.add(make_verify_step(disk.session().registry(),
+                                  {image.info().virtual_size, content.partition, content.range, content.type}));
+        WorkCommit commit;
+        commit.size = image.info().virtual_size;
+        commit.reserve = image.allocation() == Allocation::plain;
+        plan.add(make_commit_step(commit, "a disk with an empty balloon"));
+        disk.carry_out(plan);
+        if (!options.dry_run) {
+            options.output->say(fmt::format("The balloon of {} bytes is empty now", balloon->allocated));
+        }
+        return;
+    }
+}
+
 } // namespace
 
 int resize_disk(const Options& options, const std::string& xml, std::uint64_t sectors) {
@@ -126,12 +79,26 @@ int resize_disk(const Options& options, const std::string& xml, std::uint64_t se
     }
     try {
         CoreDisk disk(options, xml, Access::write);
-        const std::uint64_t cluster = disk.session().image().info().cluster_size;
+        const std::uint64_t cluster = disk.info().cluster_size;
         if (sectors * sector_size <= 4 * cluster) {
             throw ParameterError(fmt::format(
                 "Unable to change image size to {} sectors: it must have more than 4 clusters of {}", sectors,
                 size_text(cluster)));
         }
+        if (disk.info().dirty && options.dry_run) {
+            const std::string note = fmt::format(
+                "{} is marked as in use. If no program writes to it, a run without --dry-run closes "
+                "it, and then finds out what is to be done",
+                disk.session().path());
+            options.output->result("Note: " + note + "\n");
+            options.output->json()["dry_run"] = true;
+            options.output->json()["note"] = note;
+            return 0;
+        }
+        if (disk.info().dirty) {
+            disk.mend();
+        }
+        deflate_balloon(options, disk);
         VerbContext context = disk.context();
         ResizePlan resize =
             disktool::plan_resize(context, {.new_size = sectors * sector_size, .resize_partition = true});
@@ -146,7 +113,7 @@ int resize_disk(const Options& options, const std::string& xml, std::uint64_t se
     } catch (const PloopError&) {
         throw;
     } catch (const Error& error) {
-        throw in_ploops_words(error);
+        throw in_words_of_resize(error);
     }
 }
 
@@ -156,7 +123,7 @@ int discard_disk(const Options& options, const std::string& xml, const DiscardOp
         show_sizes(options, disk);
         return 0;
     }
-    const ImageInfo& info = disk.session().image().info();
+    const ImageInfo& info = disk.info();
     const std::uint64_t cluster = info.cluster_size;
     if (request.to_free_sectors != 0 && request.to_free_sectors * sector_size < cluster) {
         throw ParameterError(fmt::format("--to-free is less than a cluster of {}", size_text(cluster)));
@@ -169,14 +136,20 @@ int discard_disk(const Options& options, const std::string& xml, const DiscardOp
     CompactPlan compact =
         disktool::plan_compact(context, {.smallest = round_up(request.min_block_sectors * sector_size, cluster),
                                          .enough = request.to_free_sectors * sector_size});
-    const std::uint64_t before = info.file_size;
+    const auto size_now = [&] {
+        const ImageInfo& now = disk.info();
+        return disk.raw() ? now.allocated : now.file_size;
+    };
+    const std::uint64_t before = size_now();
     const JobReport report = disk.carry_out(compact.plan);
     if (options.dry_run) {
         return 0;
     }
-    const std::uint64_t after = disk.session().image().info().file_size;
+    const std::uint64_t after = size_now();
     const std::uint64_t cut = before - std::min(before, after);
-    options.output->say(fmt::format("TRUNCATED: {} cluster-blocks ({} bytes)", cut / cluster, cut));
+    options.output->say(disk.raw()
+                            ? fmt::format("PUNCHED: {} cluster-blocks ({} bytes)", cut / cluster, cut)
+                            : fmt::format("TRUNCATED: {} cluster-blocks ({} bytes)", cut / cluster, cut));
     const auto discarded = report.figures.find("clusters_discarded");
     options.output->say(
         fmt::format("{} clusters have been freed", discarded == report.figures.end() ? 0 : discarded->second));

@@ -4,6 +4,7 @@
 #include "config/config.h"
 #include "ext_figures.h"
 #include "plugin/registry.h"
+#include "statfs_file.h"
 #include "verb/survey.h"
 
 #include <disktool/devices.h>
@@ -18,14 +19,11 @@ namespace disktool::ploop::cli {
 namespace {
 
 constexpr std::size_t statfs_size = 40;
-/// Of .statfs: no file system of Linux has larger blocks, nor so many bytes.
-constexpr std::uint64_t largest_block = 1 << 20;
-constexpr std::uint64_t most_bytes = 1ull << 60;
 
 std::optional<FilesystemFigures> figures_beside(const PloopDisk& disk) {
     FileDoor& files = disk.doors().files;
     const std::vector<Uuid> chain = disk.descriptor.chain(disk.descriptor.top);
-    const std::string path = directory_of(disk.file_of(chain.front())) + "/.statfs";
+    const std::string path = statfs_path(disk.file_of(chain.front()));
     const std::optional<FileStatus> status = files.status(path);
     if (!status || status->type != FileType::regular || status->size != statfs_size) {
         return std::nullopt;
@@ -63,15 +61,16 @@ FilesystemFigures figures_of(const Content& content) {
     return figures;
 }
 
-[[noreturn]] void refuse(const PloopDisk& disk, const std::string& why) {
+[[noreturn]] void refuse(const std::string& name, const std::string& why) {
     throw PloopError(Exit::mount, ErrorCode::unsupported,
-                     fmt::format("{}: there is no file system whose space could be told: {}", disk.path(), why),
+                     fmt::format("{}: there is no file system whose space could be told: {}", name, why),
                      Reason::filesystem_not_supported);
 }
 
-FilesystemFigures figures_of_disk(const PloopDisk& disk) {
-    const std::unique_ptr<ChainDevice> chain = disk.open_chain(disk.descriptor.top, Access::read);
-    CachedDevice cached(*chain);
+} // namespace
+
+FilesystemFigures filesystem_figures(BlockDevice& device, const std::string& name) {
+    CachedDevice cached(device);
     Registry registry(plugin_search_path(load_config().plugin_path));
     const DiskSurvey survey = survey_disk(cached, registry, {});
     for (const Content& content : survey.contents) {
@@ -83,39 +82,18 @@ FilesystemFigures figures_of_disk(const PloopDisk& disk) {
     }
     for (const Content& content : survey.contents) {
         if (content.problem) {
-            refuse(disk, content.problem->sentence);
+            refuse(name, content.problem->sentence);
         }
     }
-    refuse(disk, "nothing that is known lies on the disk");
-}
-
-} // namespace
-
-std::optional<FilesystemFigures> parse_statfs(std::span<const std::byte> bytes) {
-    if (bytes.size() != statfs_size) {
-        return std::nullopt;
-    }
-    const auto field = [&](std::size_t index) {
-        std::uint64_t value = 0;
-        for (std::size_t i = 8; i-- > 0;) {
-            value = value << 8 | std::to_integer<std::uint64_t>(bytes[index * 8 + i]);
-        }
-        return value;
-    };
-    const FilesystemFigures figures{field(0), field(1), field(2), field(3), field(4), ".statfs"};
-    if (figures.block_size == 0 || figures.block_size > largest_block ||
-        figures.blocks > most_bytes / figures.block_size || figures.free_blocks > figures.blocks ||
-        figures.free_inodes > figures.inodes) {
-        return std::nullopt;
-    }
-    return figures;
+    refuse(name, "nothing that is known lies on the disk");
 }
 
 FilesystemFigures filesystem_figures(const PloopDisk& disk) {
     if (std::optional<FilesystemFigures> beside = figures_beside(disk)) {
         return *beside;
     }
-    return figures_of_disk(disk);
+    const std::unique_ptr<ChainDevice> chain = disk.open_chain(disk.descriptor.top, Access::read);
+    return filesystem_figures(*chain, disk.path());
 }
 
 } // namespace disktool::ploop::cli

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // A larger block device; partition table and file system stay as they are.
 #include "command.h"
-#include "device_commands.h"
+#include "running_devices.h"
 #include "words.h"
 
 #include <disktool/size.h>
@@ -97,11 +97,17 @@ Plan plan_grow_file(const Options& options, const std::string& path, std::uint64
     return plan;
 }
 
+int grow_running(const Options& options, const DeviceState& device, std::uint64_t sectors) {
+    return carry_out(options, device,
+                     {"grow", {{"sectors", sectors}}, fmt::format("make it {} sectors large", sectors)});
+}
+
 } // namespace
 
 int run_grow(Options& options, const std::vector<std::string>& words) {
     std::uint64_t sectors = 0;
     bool raw = false;
+    std::string node;
     CommandLine line(options, words, "f:d:s:");
     while (const char letter = line.next()) {
         switch (letter) {
@@ -109,21 +115,28 @@ int run_grow(Options& options, const std::vector<std::string>& words) {
             raw = parse_format(line.value()) == DiskMode::raw;
             break;
         case 'd':
-            refuse_device_form("grow -d",
-                               "a disk at rest is named by its DiskDescriptor.xml or its image file");
+            node = line.value();
+            break;
         default:
             sectors = parse_size("-s", line.value());
         }
     }
-    const std::string& operand = line.operand();
+    const std::string operand = line.operands(node.empty() ? 1 : 0).empty() ? "" : line.operand();
     if (sectors == 0) {
         throw UsageError("");
     }
+    if (!node.empty()) {
+        return grow_running(options, device_of_word(node), sectors);
+    }
     if (const std::optional<std::string> descriptor = descriptor_of(real_doors().files, operand)) {
+        if (const std::optional<DeviceState> running = writer_of_disk(*descriptor)) {
+            return grow_running(options, *running, sectors);
+        }
         const std::unique_ptr<PloopDisk> disk = open_disk(options, *descriptor, Access::write);
         Plan plan = plan_grow(*disk, sectors);
         return carry_out(options, plan);
     }
+    refuse_running_image(operand, Exit::dirty);
     Plan plan = plan_grow_file(options, operand, sectors, raw);
     return carry_out(options, plan);
 }

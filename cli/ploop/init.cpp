@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "command.h"
+#include "device_disk.h"
 #include "new_filesystem.h"
 #include "words.h"
 
@@ -49,12 +50,9 @@ int run_init(Options& options, const std::vector<std::string>& words) {
         }
     }
     request.image = line.operand();
-    const std::optional<FileStatus> status = real_doors().files.status(request.image);
-    if (status && status->type == FileType::block_device) {
-        throw ParameterError(fmt::format(
-            "{} is a block device: ploop init makes an image file; for a file system on a device use "
-            "sgdisk and mkfs",
-            request.image));
+    if (is_block_device(request.image)) {
+        filesystem.cluster_sectors = request.cluster_sectors;
+        return init_device(options, request.image, filesystem);
     }
     if (request.disk_sectors == 0) {
         throw UsageError("");

@@ -3,6 +3,7 @@
 #include "cancel_signals.h"
 #include "command.h"
 #include "device_commands.h"
+#include "mount_helper.h"
 #include "words.h"
 
 #include <disktool/log.h>
@@ -181,7 +182,11 @@ int run(std::vector<std::string> words) {
 
 int main(int count, char** words) {
     try {
-        return disktool::ploop::cli::run({words + (count > 0 ? 1 : 0), words + count});
+        using namespace disktool::ploop::cli;
+        const std::string path = count > 0 ? words[0] : "";
+        const std::string program = path.substr(path.find_last_of('/') + 1);
+        const std::vector<std::string> rest(words + (count > 0 ? 1 : 0), words + count);
+        return is_mount_helper(program) ? run_mount_helper(program, rest, run) : run(rest);
     } catch (const std::exception& error) {
         disktool::ploop::cli::print(stderr, fmt::format("ploop: internal error: {}\n", error.what()));
         return 1;

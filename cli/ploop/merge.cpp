@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // The low-level form: image files by their names, no descriptor.
 #include "command.h"
-#include "device_commands.h"
+#include "running_devices.h"
 #include "words.h"
 
 #include <fmt/format.h>
@@ -19,7 +19,11 @@ int run_merge(Options& options, const std::vector<std::string>& words) {
             break;
         case 'd':
         case 'l':
-            refuse_device_form("merge -d and -l", "images at rest are named by their files, top first");
+            throw PloopError(
+                Exit::device_ioctl, ErrorCode::unsupported,
+                "Images of a running device are not merged by level: use ploop snapshot-merge with its "
+                "DiskDescriptor.xml, which works while it runs",
+                Reason::capability_missing);
         case 'n':
             new_file = line.value();
             break;
@@ -38,6 +42,9 @@ int run_merge(Options& options, const std::vector<std::string>& words) {
     }
     if (deltas.size() < 2) {
         throw UsageError("");
+    }
+    for (const std::string& delta : deltas) {
+        refuse_running_image(delta, Exit::dirty);
     }
     Plan plan = plan_merge_files(real_doors(), deltas, new_file, raw_base, say_of(options));
     return carry_out(options, plan);

@@ -23,6 +23,8 @@ namespace {
 constexpr std::string_view balloon_name = ".balloon-c3a5ae3d-ce7f-43c4-a1ea-c61e2b4504e8";
 constexpr std::uint64_t largest_growth = std::uint64_t{16} * TiB; ///< to which the resize inode leaves room
 constexpr std::uint64_t copy_piece = 4 * MiB;
+/// With less the journal has no room.
+constexpr std::uint64_t least_partition = 257 * MiB;
 
 PloopError failed(const std::string& sentence) {
     return {Exit::make_filesystem, ErrorCode::failure, sentence};
@@ -163,6 +165,20 @@ void make_filesystem(StepContext& context, BlockDevice& disk, const std::string&
     make_ext(context, scratch_path, partition, wanted);
     make_balloon_file(scratch_path, partition.offset);
     take_over(context, scratch.file(), disk);
+}
+
+void make_filesystem_on_device(StepContext& context, const std::string& device, std::uint64_t size,
+                               const NewFilesystem& wanted) {
+    const std::uint64_t around = 2 * std::uint64_t{wanted.cluster_sectors} * 512;
+    if (size < least_partition + around) {
+        throw failed(fmt::format("{} has {}; the journal of a new file system wants at least {}", device,
+                                 size_text(size), size_text(least_partition + around)));
+    }
+    for (const char* program : {"mke2fs", "tune2fs"}) {
+        require_program(context.doors(), program, "1.44", "e2fsprogs", "");
+    }
+    const Range partition = make_table(device, size, wanted.cluster_sectors);
+    make_ext(context, device, partition, wanted);
 }
 
 } // namespace disktool::ploop::cli

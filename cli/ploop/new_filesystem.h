@@ -24,6 +24,11 @@ struct NewFilesystem {
 void make_filesystem(StepContext& context, BlockDevice& disk, const std::string& scratch,
                      const NewFilesystem& wanted);
 
+/// The same on a block device of `size` bytes, in place; mke2fs writes over what is there. Without the balloon
+/// file. What can be known to fail does before the device is touched.
+void make_filesystem_on_device(StepContext& context, const std::string& device, std::uint64_t size,
+                               const NewFilesystem& wanted);
+
 /// For the plan.
 std::string make_filesystem_text(const NewFilesystem& wanted);
 

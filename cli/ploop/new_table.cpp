@@ -51,6 +51,7 @@ Range make_table(const std::string& path, std::uint64_t disk_size, std::uint32_t
     // Else it keeps the first MiB free, and a small cluster lies before its end.
     fdisk_set_first_lba(context.get(), first_usable);
     check(fdisk_create_disklabel(context.get(), "gpt"), "a new GPT");
+    check(fdisk_enable_wipe(context.get(), 1), "removing what was there"); // of a device
     const std::unique_ptr<fdisk_partition, Unreference> partition(fdisk_new_partition());
     const std::unique_ptr<fdisk_parttype, Unreference> type(
         fdisk_label_parse_parttype(fdisk_get_label(context.get(), nullptr), linux_type));

@@ -32,6 +32,13 @@ void Output::say(const std::string& line) {
     }
 }
 
+void Output::say_aside(const std::string& line) {
+    messages_.push_back(line);
+    if (!silent()) {
+        print(stderr, stamp() + line + "\n");
+    }
+}
+
 void Output::result(const std::string& text) const {
     if (!silent()) {
         print(stdout, text);

@@ -32,6 +32,8 @@ class Output {
 
     /// What is being done: "Storing X.xml". With --json: in "messages".
     void say(const std::string& line);
+    /// The same on standard error, where standard output may carry data.
+    void say_aside(const std::string& line);
     /// What was asked for, as it is, with its newlines. With --json nothing: the caller puts the same into
     /// json().
     void result(const std::string& text) const;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "command.h"
-#include "device_commands.h"
+#include "device/device_state.h"
+#include "device_disk.h"
 #include "disk_verbs.h"
+#include "online_verbs.h"
 #include "words.h"
 
 #include <fmt/format.h>
@@ -20,18 +22,30 @@ int run_resize(Options& options, const std::vector<std::string>& words) {
         }
     }
     const std::string& operand = line.operand();
-    if (inflate) {
-        refuse_device_form("resize -b", "resize -s works on a disk at rest");
-    }
-    if (sectors == 0) {
+    if (inflate && sectors != 0) {
         throw UsageError("");
     }
-    const std::optional<FileStatus> status = real_doors().files.status(operand);
-    if (status && status->type == FileType::block_device) {
-        throw ParameterError(fmt::format(
-            "{} is a block device: ploop resize works on the disk of a DiskDescriptor.xml", operand));
+    if (is_block_device(operand) && !device_of_node(operand)) {
+        if (inflate) {
+            throw ParameterError(fmt::format("{} is no ploop device: -b inflates the balloon of one", operand));
+        }
+        return resize_device(options, operand, sectors);
     }
-    return resize_disk(options, descriptor_operand(operand), sectors);
+    if (!inflate && sectors == 0) {
+        throw UsageError("");
+    }
+    if (is_block_device(operand)) {
+        RunningFilesystem running = filesystem_of_device(options, operand);
+        return inflate ? inflate_running(options, running) : resize_running(options, running, sectors);
+    }
+    const std::string descriptor = descriptor_operand(operand);
+    if (auto running = filesystem_of_descriptor(options, descriptor)) {
+        return inflate ? inflate_running(options, *running) : resize_running(options, *running, sectors);
+    }
+    if (inflate) {
+        throw ParameterError("The image is not mounted: -b inflates the balloon of a mounted one");
+    }
+    return resize_disk(options, descriptor, sectors);
 }
 
 } // namespace disktool::ploop::cli

@@ -12,6 +12,7 @@ namespace {
 constexpr const char* init_usage =
     "Usage: ploop init -s SIZE [-f FORMAT] [-v VERSION] [-t FSTYPE] [-b BLOCKSIZE]\n"
     "       [-B FSBLOCKSIZE] [-n] DELTA\n"
+    "       ploop init [-t FSTYPE] [-b BLOCKSIZE] [-B FSBLOCKSIZE] [-n] DEVICE\n"
     "\n"
     "       SIZE := NUMBER[KMGT], of the disk; sectors where there is no letter\n"
     "       FORMAT := { raw | ploop1 | expanded | preallocated } (default: expanded)\n"
@@ -20,7 +21,52 @@ constexpr const char* init_usage =
     "       BLOCKSIZE := sectors of a cluster (default: 2048)\n"
     "       FSBLOCKSIZE := bytes of a file system block (default: 4096)\n"
     "       -n, --nolazy := write all of the file system's tables now\n"
-    "       DELTA := path of the new image; DiskDescriptor.xml is made beside it\n";
+    "       DELTA := path of the new image; DiskDescriptor.xml is made beside it\n"
+    "       DEVICE := a block device; what is on it is lost\n";
+
+constexpr const char* mount_usage =
+    "Usage: ploop mount [-r] [-F] [-d DEVICE] [-m DIR] [-o OPTIONS] [-t FSTYPE] [-c NAME]\n"
+    "       [-u UUID] DiskDescriptor.xml\n"
+    "       ploop mount [-r] [-F] [-f FORMAT] [-b BLOCKSIZE] [-d DEVICE] [-m DIR] [-o OPTIONS]\n"
+    "       [-t FSTYPE] [-c NAME] BASE_DELTA [... TOP_DELTA]\n"
+    "       ploop mount --fuse DIR [-r] [-u UUID] { DiskDescriptor.xml | BASE_DELTA ... }\n"
+    "       -r := read-only\n"
+    "       -F := check the file system first, and mend what is safe to mend\n"
+    "       DEVICE := /dev/ploop0, ... (default: the first that is free)\n"
+    "       DIR := where the file system is mounted (default: it is not)\n"
+    "       OPTIONS := as of mount(8), separated by commas\n"
+    "       FSTYPE := of the file system (default: what is found, or ext4)\n"
+    "       UUID := { the snapshot to mount, with -r | base } (default: the top delta)\n"
+    "       NAME := of this mount, so that one image can be mounted several times, with -r\n"
+    "       FORMAT := { raw | ploop1 }, of the base (default: ploop1)\n"
+    "       BLOCKSIZE := sectors of a cluster, of a raw base\n"
+    "       --backend { auto | fuse | loop } := what is behind the device (default: auto)\n"
+    "       --fuse DIR := no device: the disk and its partitions as files there; needs no root\n";
+
+constexpr const char* umount_usage =
+    "Usage: ploop umount { -d DEVICE | -m DIR | [-c NAME] { DiskDescriptor.xml | DELTA } }\n"
+    "       DEVICE := /dev/ploop0, or a partition of it\n"
+    "       DIR := where its file system is mounted, or what mount --fuse was given\n"
+    "       DELTA := an image of the disk\n"
+    "       NAME := as mount -c was given\n";
+
+constexpr const char* start_usage = "Usage: ploop start -d DEVICE\n"
+                                    "       a device is started by ploop mount, with its images\n";
+
+constexpr const char* stop_usage = "Usage: ploop stop -d DEVICE\n"
+                                   "       DEVICE := nothing of it may be mounted\n";
+
+constexpr const char* clear_usage = "Usage: ploop clear -d DEVICE\n"
+                                    "       DEVICE := one whose process has died\n";
+
+constexpr const char* delete_usage = "Usage: ploop { delete | rm } -d DEVICE -l LEVEL\n"
+                                     "       use ploop snapshot-delete or snapshot-merge\n";
+
+constexpr const char* stat_usage = "Usage: ploop stat -d DEVICE\n"
+                                   "       counters of the device, one a line\n";
+
+constexpr const char* getdev_usage = "Usage: ploop getdev\n"
+                                     "       the first device that is free\n";
 
 constexpr const char* check_usage = "Usage: ploop check [-u UUID] DiskDescriptor.xml\n"
                                     "       ploop check [options] DELTA\n"
@@ -37,7 +83,7 @@ constexpr const char* check_usage = "Usage: ploop check [-u UUID] DiskDescriptor
 
 constexpr const char* info_usage = "Usage: ploop info [-s] [-d] DiskDescriptor.xml\n"
                                    "       -s := size of the disk, cluster size and format version\n"
-                                   "       -d := device and partition, if there are any\n"
+                                   "       -d := device and partition, if it is mounted\n"
                                    "       without an option: space and inodes of the file system inside\n";
 
 constexpr const char* list_usage = "Usage: ploop list [-a]\n"
@@ -48,18 +94,29 @@ constexpr const char* convert_usage = "Usage: ploop convert -f FORMAT DiskDescri
                                       "       FORMAT := { raw | ploop1 | expanded | preallocated }\n"
                                       "       VERSION := { 1 | 2 }\n";
 
-constexpr const char* resize_usage = "Usage: ploop resize -s SIZE DiskDescriptor.xml\n"
-                                     "       SIZE := NUMBER[KMGT]; partition and file system follow\n";
+constexpr const char* resize_usage =
+    "Usage: ploop resize -s SIZE DiskDescriptor.xml\n"
+    "       ploop resize [-s SIZE] DEVICE\n"
+    "       SIZE := NUMBER[KMGT]; partition and file system follow\n"
+    "       DEVICE := a block device, which is not in use (default: all of it is used)\n";
 
-constexpr const char* grow_usage = "Usage: ploop grow -s SIZE DiskDescriptor.xml\n"
+constexpr const char* grow_usage = "Usage: ploop grow -s SIZE { DiskDescriptor.xml | -d DEVICE }\n"
                                    "       ploop grow [-f FORMAT] -s SIZE DELTA\n"
                                    "       SIZE := NUMBER[KMGT], a multiple of the cluster\n"
                                    "       FORMAT := { raw | ploop1 } (default: ploop1)\n";
 
 constexpr const char* snapshot_usage =
-    "Usage: ploop snapshot [-u UUID] [-b CBT_UUID] DiskDescriptor.xml\n"
+    "Usage: ploop snapshot [-F] [-u UUID] [-b CBT_UUID] { DiskDescriptor.xml | -d DEVICE }\n"
+    "       -F := sync the mounted file system first\n"
     "       UUID := {8-4-4-4-12}, of the new snapshot (default: a random one)\n"
     "       CBT_UUID := 8-4-4-4-12, of a change bitmap that begins here\n";
+
+constexpr const char* tsnapshot_usage =
+    "Usage: ploop tsnapshot -u UUID -c NAME [-m DIR] DiskDescriptor.xml\n"
+    "       a temporary snapshot of a mounted disk, which is mounted itself, read-only\n"
+    "       UUID := of the snapshot\n"
+    "       NAME := of its mount, for ploop umount -c\n"
+    "       DIR := where its file system is mounted (default: it is not)\n";
 
 constexpr const char* snapshot_merge_usage =
     "Usage: ploop snapshot-merge [-u UUID [-U UUID2] | -A] [-n DELTA] DiskDescriptor.xml\n"
@@ -85,9 +142,10 @@ constexpr const char* snapshot_list_usage =
     "       FIELD := { parent_uuid | current | uuid | fname }\n";
 
 constexpr const char* replace_usage =
-    "Usage: ploop replace { -u UUID | -l LEVEL | -o CUR_DELTA } [-k] -i DELTA DiskDescriptor.xml\n"
+    "Usage: ploop replace { -u UUID | -l LEVEL | -o CUR_DELTA } [-k] -i DELTA\n"
+    "       { DiskDescriptor.xml | -d DEVICE | -m MOUNT_POINT }\n"
     "       UUID := of the image to be replaced\n"
-    "       LEVEL := its distance from the base, on a running device\n"
+    "       LEVEL := its distance from the base\n"
     "       CUR_DELTA := its file\n"
     "       DELTA := the file that replaces it, with the same content\n"
     "       -k, --keep-name := rename DELTA to the name of the old file\n";
@@ -125,6 +183,8 @@ constexpr const char* balloon_usage =
 
 constexpr std::array table = {
     Command{"init", run_init, init_usage, "make an image", false},
+    Command{"mount", run_mount, mount_usage, "make a device of an image, and mount what is on it", false},
+    Command{"umount", run_umount, umount_usage, "unmount it, and take the device away", false},
     Command{"resize", run_resize, resize_usage, "make the disk larger or smaller", false},
     Command{"convert", run_convert, convert_usage, "change format or version", false},
     Command{"check", run_check, check_usage, "find what is wrong with an image, and mend it", false},
@@ -143,6 +203,14 @@ constexpr std::array table = {
     Command{"balloon", run_balloon, balloon_usage, "give unused space back (discard)", false},
     Command{"grow", run_grow, grow_usage, nullptr, true},
     Command{"merge", run_merge, merge_usage, nullptr, true},
+    Command{"tsnapshot", run_tsnapshot, tsnapshot_usage, nullptr, true},
+    Command{"start", run_start, start_usage, nullptr, true},
+    Command{"stop", run_stop, stop_usage, nullptr, true},
+    Command{"clear", run_clear, clear_usage, nullptr, true},
+    Command{"delete", run_delete, delete_usage, nullptr, true},
+    Command{"rm", run_delete, delete_usage, nullptr, true},
+    Command{"stat", run_stat, stat_usage, nullptr, true},
+    Command{"getdev", run_getdev, getdev_usage, nullptr, true},
     Command{"fsck", run_fsck, check_usage, nullptr, false},
 };
 

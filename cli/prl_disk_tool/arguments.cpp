@@ -41,6 +41,10 @@ po::options_description known_options() {
     add("output", po::value<std::string>());
     add("verify", "");
     add("svg", po::value<std::string>());
+    add("mount_point,m", po::value<std::string>());
+    add("options,o", po::value<std::string>());
+    add("type,t", po::value<std::string>());
+    add("read-only,r", "");
     add("force", "");
     add("comm", po::value<std::string>());
     add("dry-run,n", "");
@@ -98,7 +102,9 @@ constexpr Verb verbs[] = {{"resize", Action::resize, Action::resize_info},
                           {"convert", Action::convert, Action::convert_info},
                           {"recover", Action::recover, {}},
                           {"info", Action::info, {}},
-                          {"map", Action::map, {}}};
+                          {"map", Action::map, {}},
+                          {"mount", Action::mount, {}},
+                          {"umount", Action::umount, {}}};
 
 /// The verb is the one operand, wherever it stands.
 void take_verb(Arguments& arguments, const po::variables_map& values) {
@@ -147,7 +153,24 @@ void check_options_fit(const Arguments& arguments, const po::variables_map& valu
         only_for(option, {Action::convert});
     }
     only_for("svg", {Action::map});
+    only_for("mount_point", {Action::mount, Action::umount});
+    for (const char* option : {"options", "type", "read-only"}) {
+        only_for(option, {Action::mount});
+    }
     only_for("dry-run", {Action::resize, Action::compact, Action::merge, Action::convert, Action::recover});
+}
+
+void take_mount(Arguments& arguments, const po::variables_map& values) {
+    const auto text = [&](const char* option) {
+        return values.count(option) != 0 ? values[option].as<std::string>() : std::string();
+    };
+    arguments.mount_point = text("mount_point");
+    arguments.mount_options = text("options");
+    arguments.filesystem = text("type");
+    arguments.read_only = values.count("read-only") != 0;
+    if (arguments.mount_point.empty() && (!arguments.mount_options.empty() || !arguments.filesystem.empty())) {
+        refuse("--options and --type are about the file system that is mounted: give --mount_point, too");
+    }
 }
 
 void take_resize(Arguments& arguments, const po::variables_map& values) {
@@ -254,10 +277,18 @@ Arguments parse_arguments(int count, const char* const* words) {
         return arguments;
     }
     check_options_fit(arguments, values);
-    if (values.count("hdd") == 0 || values["hdd"].as<std::string>().empty()) {
-        refuse("Invalid disk path: name the image with --hdd");
+    if (arguments.action == Action::mount || arguments.action == Action::umount) {
+        take_mount(arguments, values);
     }
-    arguments.image = values["hdd"].as<std::string>();
+    const bool by_folder = arguments.action == Action::umount && !arguments.mount_point.empty();
+    const bool named = values.count("hdd") != 0 && !values["hdd"].as<std::string>().empty();
+    if (named == by_folder) {
+        refuse(by_folder ? "Give either --hdd or --mount_point: what is to be unmounted"
+                         : "Invalid disk path: name the image with --hdd");
+    }
+    if (named) {
+        arguments.image = values["hdd"].as<std::string>();
+    }
     if (arguments.action == Action::resize) {
         take_resize(arguments, values);
     } else if (arguments.action == Action::merge) {

@@ -27,7 +27,9 @@ enum class Action {
     convert_info,
     recover,
     info,
-    map
+    map,
+    mount,
+    umount
 };
 
 struct Arguments {
@@ -46,6 +48,10 @@ struct Arguments {
     std::string format;              ///< of convert
     std::string output;              ///< of convert --format
     bool verify = false;             ///< of convert --format
+    std::string mount_point;         ///< of mount and umount; empty: the device alone, or by the image
+    std::string mount_options;       ///< of mount, as for mount(8)
+    std::string filesystem;          ///< of mount; empty: found out
+    bool read_only = false;          ///< of mount
     std::string svg;                 ///< of map: a file; empty: on the terminal
     bool dry_run = false;
     bool verbose = false;

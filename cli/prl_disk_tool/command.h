@@ -26,7 +26,10 @@ class Run {
 
     /// Opens and locks the image; tells of a running VM. Call once.
     Session& open(Access access, bool whole_chain = false);
+    /// The image is let go, with its locks.
+    void close() { session_.reset(); }
     VerbContext context();
+    CancelToken& cancel() { return cancel_; }
     /// Before a modifying verb: finishes what an interrupted job left. Before an info verb: only tells of it.
     void recover(bool act);
     JobReport carry_out(Plan& plan);
@@ -65,6 +68,8 @@ void run_convert_info(Run& run);
 void run_recover(Run& run);
 void run_info(Run& run);
 void run_map(Run& run);
+void run_mount(Run& run);
+void run_umount(Run& run);
 void run_list_plugins(Run& run);
 void run_dump_plugin(Run& run);
 

@@ -43,6 +43,8 @@ constexpr const char* program_text =
   prl_disk_tool recover --hdd IMAGE [-n]                              finish or roll back an interrupted job
   prl_disk_tool info    --hdd IMAGE                                   image, chain, table and contents on one page
   prl_disk_tool map     --hdd IMAGE [--svg FILE]                      what is in use, free or not allocated
+  prl_disk_tool mount   --hdd IMAGE [--mount_point DIR] [options]     the disk as a block device, or mounted
+  prl_disk_tool umount  --hdd IMAGE | --mount_point DIR               and gone again
 
 prl_disk_tool VERB --help tells more of one. A kill at any moment leaves the old disk or the new one.
 )";

@@ -38,6 +38,10 @@ void dispatch(Run& run) {
         return run_info(run);
     case Action::map:
         return run_map(run);
+    case Action::mount:
+        return run_mount(run);
+    case Action::umount:
+        return run_umount(run);
     case Action::list_plugins:
         return run_list_plugins(run);
     case Action::dump_plugin:

@@ -63,8 +63,9 @@ std::string_view name(ErrorCode code) {
 
 Error::~Error() = default;
 
-SystemError::SystemError(std::string_view action, std::string_view path, int error_number)
-    : Error(code_of(error_number), sentence_of(action, path, error_number)), error_number_(error_number) {}
+SystemError::SystemError(std::string_view action, std::string_view path, int error_number, SystemCall call)
+    : Error(code_of(error_number), sentence_of(action, path, error_number)), error_number_(error_number),
+      call_(call) {}
 
 SystemError::~SystemError() = default;
 

@@ -77,10 +77,10 @@ FileStatus status_of(const struct stat& from) {
 FileStatus status_of_open(int descriptor, const std::string& path) {
     struct stat found {};
     if (fstat(descriptor, &found) != 0)
-        throw SystemError("Cannot look at", path, errno);
+        throw SystemError("Cannot look at", path, errno, SystemCall::stat);
     FileStatus status = status_of(found);
     if (status.type == FileType::block_device && ioctl(descriptor, BLKGETSIZE64, &status.size) != 0)
-        throw SystemError("Cannot learn the size of", path, errno);
+        throw SystemError("Cannot learn the size of", path, errno, SystemCall::stat);
     return status;
 }
 
@@ -150,7 +150,7 @@ class HostFile : public File {
                              static_cast<off_t>(offset + done));
             });
             if (got < 0)
-                fail("read", {offset + done, buffer.size() - done});
+                fail("read", SystemCall::read, {offset + done, buffer.size() - done});
             if (got == 0)
                 break;
             done += static_cast<std::size_t>(got);
@@ -168,7 +168,7 @@ class HostFile : public File {
             if (put <= 0) {
                 if (put == 0)
                     errno = EIO; // a device that takes nothing and says nothing
-                fail("write", {offset + done, data.size() - done});
+                fail("write", SystemCall::write, {offset + done, data.size() - done});
             }
             done += static_cast<std::size_t>(put);
         }
@@ -178,7 +178,7 @@ class HostFile : public File {
         if (range.empty())
             return;
         if (change_space(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, range) != 0)
-            fail("punch a hole of", range);
+            fail("punch a hole of", SystemCall::allocate, range);
     }
 
     void zero(Range range) override {
@@ -186,7 +186,7 @@ class HostFile : public File {
             return;
         // EINVAL: a block device whose blocks the range does not keep to.
         if (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL)
-            fail("zero", range);
+            fail("zero", SystemCall::allocate, range);
         const std::vector<std::byte> zeros(std::min<std::uint64_t>(range.length, 1 << 20));
         while (!range.empty()) {
             const std::size_t length = std::min<std::uint64_t>(range.length, zeros.size());
@@ -197,26 +197,29 @@ class HostFile : public File {
 
     void allocate(Range range, bool keep_size) override {
         if (!range.empty() && change_space(keep_size ? FALLOC_FL_KEEP_SIZE : 0, range) != 0)
-            fail("reserve", range);
+            fail("reserve", SystemCall::allocate, range);
     }
 
     void truncate(std::uint64_t size) override {
         const int result =
             retry_interrupted([&] { return ftruncate(descriptor_.get(), static_cast<off_t>(size)); });
         if (result != 0)
-            throw SystemError(fmt::format("Cannot set the length to {} bytes of", size), path_, errno);
+            throw SystemError(fmt::format("Cannot set the length to {} bytes of", size), path_, errno,
+                              SystemCall::truncate);
     }
 
     // Not tried again after an error: the kernel forgets what it could not write, and a second call would
     // succeed.
     void sync_data() override {
         if (fdatasync(descriptor_.get()) != 0)
-            throw SystemError("Cannot bring to stable storage what was written to", path_, errno);
+            throw SystemError("Cannot bring to stable storage what was written to", path_, errno,
+                              SystemCall::sync);
     }
 
     void sync() override {
         if (fsync(descriptor_.get()) != 0)
-            throw SystemError("Cannot bring to stable storage what was written to", path_, errno);
+            throw SystemError("Cannot bring to stable storage what was written to", path_, errno,
+                              SystemCall::sync);
     }
 
     std::optional<std::uint64_t> next_data(std::uint64_t offset) override {
@@ -256,7 +259,7 @@ class HostFile : public File {
             return true;
         if (errno == EWOULDBLOCK)
             return false;
-        throw SystemError("Cannot lock", path_, errno);
+        throw SystemError("Cannot lock", path_, errno, SystemCall::lock);
     }
 
     bool try_lock_bytes(Range range, LockMode mode) override {
@@ -265,8 +268,8 @@ class HostFile : public File {
             return true;
         if (errno == EAGAIN || errno == EACCES)
             return false;
-        throw SystemError(fmt::format("Cannot lock bytes {} to {} of", range.offset, range.end()), path_,
-                          errno);
+        throw SystemError(fmt::format("Cannot lock bytes {} to {} of", range.offset, range.end()), path_, errno,
+                          SystemCall::lock);
     }
 
     bool could_lock_bytes(Range range, LockMode mode) override {
@@ -274,7 +277,7 @@ class HostFile : public File {
             return true;
         struct flock lock = lock_of(range, mode);
         if (retry_interrupted([&] { return fcntl(descriptor_.get(), F_OFD_GETLK, &lock); }) != 0)
-            throw SystemError("Cannot look at the locks of", path_, errno);
+            throw SystemError("Cannot look at the locks of", path_, errno, SystemCall::lock);
         return lock.l_type == F_UNLCK;
     }
 
@@ -299,7 +302,7 @@ class HostFile : public File {
                 return false; // the source ends before
             if (copied < 0) {
                 if (errno == ENOSPC || errno == EDQUOT || errno == EIO)
-                    fail("copy", {offset + done, from.length - done});
+                    fail("copy", SystemCall::write, {offset + done, from.length - done});
                 return false;
             }
             done += static_cast<std::uint64_t>(copied);
@@ -327,10 +330,10 @@ class HostFile : public File {
         });
     }
 
-    [[noreturn]] void fail(std::string_view action, Range range) const {
+    [[noreturn]] void fail(std::string_view action, SystemCall call, Range range) const {
         const int error_number = errno;
         throw SystemError(fmt::format("Cannot {} {} bytes at offset {} of", action, range.length, range.offset),
-                          path_, error_number);
+                          path_, error_number, call);
     }
 
     std::string path_;
@@ -370,14 +373,15 @@ std::unique_ptr<File> HostFileDoor::open(const std::string& path, OpenFlags flag
         if (error_number == ENXIO || error_number == EISDIR) // a socket; a directory opened for writing
             if (const auto found = status(path, flags.follow_links))
                 refuse_what_holds_no_image(path, found->type);
-        throw SystemError("Cannot open", path, error_number);
+        throw SystemError("Cannot open", path, error_number,
+                          flags.create ? SystemCall::create : SystemCall::open);
     }
     const FileStatus found = status_of_open(descriptor.get(), path);
     refuse_what_holds_no_image(path, found.type);
     // O_NONBLOCK has done its work, and a child that gets the descriptor does not expect it.
     const int now = fcntl(descriptor.get(), F_GETFL);
     if (now < 0 || fcntl(descriptor.get(), F_SETFL, now & ~O_NONBLOCK) != 0)
-        throw SystemError("Cannot open", path, errno);
+        throw SystemError("Cannot open", path, errno, SystemCall::open);
     return std::make_unique<HostFile>(path, std::move(descriptor));
 }
 
@@ -386,7 +390,7 @@ std::optional<FileStatus> HostFileDoor::status(const std::string& path, bool fol
     if (fstatat(AT_FDCWD, path.c_str(), &found, follow_links ? 0 : AT_SYMLINK_NOFOLLOW) != 0) {
         if (errno == ENOENT)
             return std::nullopt;
-        throw SystemError("Cannot look at", path, errno);
+        throw SystemError("Cannot look at", path, errno, SystemCall::stat);
     }
     FileStatus status = status_of(found);
     if (status.type == FileType::block_device) {
@@ -401,14 +405,14 @@ std::optional<FileStatus> HostFileDoor::status(const std::string& path, bool fol
 std::string HostFileDoor::real_path(const std::string& path) {
     const std::unique_ptr<char, decltype(&std::free)> real(realpath(path.c_str(), nullptr), &std::free);
     if (!real)
-        throw SystemError("Cannot find", path, errno);
+        throw SystemError("Cannot find", path, errno, SystemCall::open);
     return real.get();
 }
 
 std::vector<std::string> HostFileDoor::list(const std::string& directory) {
     const std::unique_ptr<DIR, CloseFolder> folder(opendir(directory.c_str()));
     if (!folder)
-        throw SystemError("Cannot list", directory, errno);
+        throw SystemError("Cannot list", directory, errno, SystemCall::open);
     std::vector<std::string> names;
     for (;;) {
         errno = 0;
@@ -420,38 +424,39 @@ std::vector<std::string> HostFileDoor::list(const std::string& directory) {
             names.push_back(std::move(name));
     }
     if (errno != 0)
-        throw SystemError("Cannot list", directory, errno);
+        throw SystemError("Cannot list", directory, errno, SystemCall::open);
     std::sort(names.begin(), names.end());
     return names;
 }
 
 void HostFileDoor::rename(const std::string& from, const std::string& to) {
     if (::rename(from.c_str(), to.c_str()) != 0)
-        throw SystemError("Cannot rename " + from + " to", to, errno);
+        throw SystemError("Cannot rename " + from + " to", to, errno, SystemCall::rename);
 }
 
 void HostFileDoor::link(const std::string& existing, const std::string& name) {
     if (::link(existing.c_str(), name.c_str()) != 0)
-        throw SystemError("Cannot give " + existing + " the second name", name, errno);
+        throw SystemError("Cannot give " + existing + " the second name", name, errno, SystemCall::create);
 }
 
 void HostFileDoor::remove(const std::string& path) {
     if (unlink(path.c_str()) != 0)
-        throw SystemError("Cannot remove", path, errno);
+        throw SystemError("Cannot remove", path, errno, SystemCall::remove);
 }
 
 void HostFileDoor::sync_directory(const std::string& directory) {
     const Descriptor folder(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!folder)
-        throw SystemError("Cannot open the directory", directory, errno);
+        throw SystemError("Cannot open the directory", directory, errno, SystemCall::open);
     if (fsync(folder.get()) != 0)
-        throw SystemError("Cannot bring to stable storage the directory", directory, errno);
+        throw SystemError("Cannot bring to stable storage the directory", directory, errno, SystemCall::sync);
 }
 
 std::uint64_t HostFileDoor::free_space(const std::string& path) {
     struct statvfs found {};
     if (retry_interrupted([&] { return statvfs(path.c_str(), &found); }) != 0)
-        throw SystemError("Cannot learn the free space of the file system that holds", path, errno);
+        throw SystemError("Cannot learn the free space of the file system that holds", path, errno,
+                          SystemCall::stat);
     const std::uint64_t unit = found.f_frsize;
     const std::uint64_t most = unit == 0 ? 0 : std::numeric_limits<std::uint64_t>::max() / unit;
     return std::min<std::uint64_t>(found.f_bavail, most) * unit;

@@ -71,6 +71,18 @@ void check_host() {
         Reason::program_missing);
 }
 
+/// Commas end a value, unless they are marked.
+std::string option_value(const std::string& text) {
+    std::string value;
+    for (const char letter : text) {
+        if (letter == ',' || letter == '\\') {
+            value += '\\';
+        }
+        value += letter;
+    }
+    return value;
+}
+
 struct EndSession {
     void operator()(fuse_session* session) const {
         fuse_session_unmount(session); // does nothing where it was not mounted, or is not any more
@@ -116,8 +128,11 @@ class MountedView final : public FuseView {
   public:
     MountedView(BlockDevice& device, std::vector<ViewFile> files, const ViewOptions& options,
                 ProcessDoor& processes)
-        : name_(device.name()), processes_(processes), folder_(processes),
+        : name_(device.name()), processes_(processes), mount_point_(options.mount_point),
           shared_(std::make_shared<Session>(device, std::move(files), options)) {
+        if (mount_point_.empty()) {
+            mount_point_ = folder_.emplace(processes).mount_point();
+        }
         fuse_set_log_func(hear_library);
         make_session(options);
         mount();
@@ -133,14 +148,14 @@ class MountedView final : public FuseView {
         }
     }
 
-    std::string path(const std::string& name) const override { return folder_.mount_point() + "/" + name; }
+    std::string path(const std::string& name) const override { return mount_point_ + "/" + name; }
 
     void unmount(milliseconds patience) override {
         if (!std::exchange(mounted_, false))
             return;
         const bool clean = unmount_cleanly(patience);
         if (!clean)
-            unmount_view(processes_, folder_.mount_point(), true);
+            unmount_view(processes_, mount_point_, true);
         const bool served_out = clean && shared_->wait_for_end(end_of_threads);
         // The device may go now: whoever still asks gets errors.
         shared_->content.device.close();
@@ -158,11 +173,15 @@ class MountedView final : public FuseView {
                             name_, patience.count()));
     }
 
+    bool wait_for_end(milliseconds limit) override { return shared_->wait_for_end(limit); }
+
     std::optional<Error> first_error() const override { return shared_->content.device.first_error(); }
 
   private:
     void make_session(const ViewOptions& options) {
-        std::string settings = "fsname=disktool,subtype=disktool,nosuid,nodev,noexec,default_permissions";
+        std::string settings =
+            fmt::format("fsname={},subtype={},nosuid,nodev,noexec,default_permissions",
+                        option_value(options.shown_source), option_value(options.shown_type));
         if (options.allow_other)
             settings += ",allow_other";
         std::array<std::string, 3> words{"disktool", "-o", settings};
@@ -179,7 +198,7 @@ class MountedView final : public FuseView {
 
     void mount() {
         library_words.clear();
-        if (fuse_session_mount(shared_->session.get(), folder_.mount_point().c_str()) == 0) {
+        if (fuse_session_mount(shared_->session.get(), mount_point_.c_str()) == 0) {
             // A child that kept it open would keep the mount alive after our end.
             fcntl(fuse_session_fd(shared_->session.get()), F_SETFD, FD_CLOEXEC);
             return;
@@ -188,32 +207,34 @@ class MountedView final : public FuseView {
         throw Error(
             ErrorCode::program_missing,
             fmt::format("{} cannot be shown to other programs as a file: mounting {} with FUSE failed{}{}. {}",
-                        name_, folder_.mount_point(), library_words.empty() ? "" : ": ", library_words,
+                        name_, mount_point_, library_words.empty() ? "" : ": ", library_words,
                         root ? "Root must be allowed to mount (in a container: CAP_SYS_ADMIN)"
                              : "Install the package fuse3, whose fusermount3 lets users mount, or run as root"),
             Reason::program_missing);
     }
 
     bool unmount_cleanly(milliseconds patience) {
+        if (shared_->wait_for_end(milliseconds(0)))
+            return true; // and what is mounted there now is somebody else's
         const Clock::time_point end = Clock::now() + patience;
         int error_number = 0;
         // A namespace of the sandbox ends a moment after its last process: a view is never free at once.
-        for (milliseconds pause{1};
-             (error_number = unmount_view(processes_, folder_.mount_point(), false)) == EBUSY;
+        for (milliseconds pause{1}; (error_number = unmount_view(processes_, mount_point_, false)) == EBUSY;
              pause = std::min(pause * 2, milliseconds(100))) {
             if (Clock::now() >= end)
                 return false;
             std::this_thread::sleep_for(pause);
         }
         if (error_number != 0) // someone else has unmounted it
-            log(LogLevel::info, fmt::format("unmounting {}: {}", folder_.mount_point(),
-                                            std::generic_category().message(error_number)));
+            log(LogLevel::info,
+                fmt::format("unmounting {}: {}", mount_point_, std::generic_category().message(error_number)));
         return true;
     }
 
     const std::string name_;
     ProcessDoor& processes_;
-    ViewFolder folder_;
+    std::optional<ViewFolder> folder_; ///< none: it was mounted where we were told
+    std::string mount_point_;
     std::shared_ptr<Session> shared_;
     std::thread server_;
     bool mounted_ = false;

@@ -38,6 +38,11 @@ struct ViewOptions {
     /// See ServedDevice.
     std::uint64_t discard_unit = 0;
     unsigned threads = 4; ///< at most so many requests are worked on at a time
+    /// An existing folder that the files are to appear in; empty: a private one is made, and goes with the
+    /// view.
+    std::string mount_point{};
+    std::string shown_source = "disktool"; ///< what mount(8) and df(1) show it as
+    std::string shown_type = "disktool";   ///< its file system is "fuse." with that
 };
 
 /// Mounted from the making until unmount(). The files have exactly the sizes of their ranges: shrinking one
@@ -58,6 +63,8 @@ class DISKTOOL_API FuseView {
     /// Waits up to `patience` for the last user to go. When it returns or throws nobody reaches the device any
     /// more. Throws failure where a file was still open then. Unmounted already: does nothing.
     virtual void unmount(std::chrono::milliseconds patience) = 0;
+    /// Waits for someone else to unmount it (fusermount3 -u, umount). False: the time is over.
+    virtual bool wait_for_end(std::chrono::milliseconds limit) = 0;
     /// What the device first failed with, since programs pass on an errno value at best.
     virtual std::optional<Error> first_error() const = 0;
 };

@@ -57,17 +57,23 @@ class PrivateFolder {
 
 } // namespace
 
-PrivateSocket make_private_socket() {
+PrivateSocket make_private_socket(unsigned connections) {
     const PrivateFolder folder;
     const sockaddr_un address = folder.socket_address();
     const auto* const any_address = reinterpret_cast<const sockaddr*>(&address);
-    PrivateSocket result{Descriptor(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)),
-                         Descriptor(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0))};
-    if (!result.listening || !result.connected ||
-        bind(result.listening.get(), any_address, sizeof address) != 0 ||
-        listen(result.listening.get(), 1) != 0 ||
-        connect(result.connected.get(), any_address, sizeof address) != 0)
-        throw SystemError("Cannot make a socket in", folder.path(), errno);
+    const auto fail = [&] { throw SystemError("Cannot make a socket in", folder.path(), errno); };
+    PrivateSocket result{Descriptor(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)), {}};
+    if (!result.listening || bind(result.listening.get(), any_address, sizeof address) != 0 ||
+        listen(result.listening.get(), static_cast<int>(connections)) != 0) {
+        fail();
+    }
+    for (unsigned i = 0; i < connections; ++i) {
+        Descriptor connected(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        if (!connected || connect(connected.get(), any_address, sizeof address) != 0) {
+            fail();
+        }
+        result.connected.push_back(std::move(connected));
+    }
     return result;
 }
 

@@ -4,17 +4,19 @@
 
 #include "block/host_descriptor.h"
 
+#include <vector>
+
 namespace disktool {
 
-/// A UNIX socket that listens, with our own connection waiting in its queue. Its name is gone before anyone
-/// learns of it: it lay in a folder of mode 0700 while the connection was made. (An abstract name would need no
+/// A UNIX socket that listens, with our own connections waiting in its queue. Its name is gone before anyone
+/// learns of it: it lay in a folder of mode 0700 while they were made. (An abstract name would need no
 /// folder, but any user could connect to it first.)
 struct PrivateSocket {
-    Descriptor listening; ///< for the child
-    Descriptor connected; ///< ours
+    Descriptor listening;              ///< for the child
+    std::vector<Descriptor> connected; ///< ours
 };
 
 /// Throws SystemError.
-PrivateSocket make_private_socket();
+PrivateSocket make_private_socket(unsigned connections = 1);
 
 } // namespace disktool

@@ -28,6 +28,8 @@ class DISKTOOL_API NbdDevice : public BlockDevice {
         bool discard = true;           ///< discards reach the image (--discard=unmap)
         std::string cache = "none";    ///< falls back to writeback where the host file system has no O_DIRECT
         CancelToken* cancel = nullptr; ///< looked at while it opens; later that is the step's affair
+        /// With more than one it is concurrent(): each thread has one to itself while it asks.
+        unsigned connections = 1;
     };
     /// Throws locked (with the holder), program_missing (with the package), interrupted, or failure with
     /// qemu-nbd's words. extents() cannot tell recorded zeros from what is stored nowhere: both are

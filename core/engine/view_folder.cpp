@@ -111,7 +111,7 @@ ViewFolder::ViewFolder(ProcessDoor& processes) {
     for (int attempt = 0; attempt < 100; ++attempt) {
         std::string path = fmt::format("{}/{}{}-XXXXXX", base, name_start, getpid());
         if (!mkdtemp(path.data()))
-            throw SystemError("Cannot make a folder for the view:", path, errno);
+            throw SystemError("Cannot make a folder for the view:", path, errno, SystemCall::make_directory);
         Descriptor lock = open_folder(path);
         struct stat status {};
         if (!lock || flock(lock.get(), LOCK_EX | LOCK_NB) != 0 || fstat(lock.get(), &status) != 0 ||
@@ -124,7 +124,8 @@ ViewFolder::ViewFolder(ProcessDoor& processes) {
             rmdir(path_.c_str());
             if (error_number == ENOENT)
                 continue;
-            throw SystemError("Cannot make a folder for the view:", mount_point(), error_number);
+            throw SystemError("Cannot make a folder for the view:", mount_point(), error_number,
+                              SystemCall::make_directory);
         }
         return;
     }

@@ -68,7 +68,7 @@ bool Image::plan_merge_all(Plan&) {
     return false;
 }
 
-std::optional<std::string> FormatPlugin::image_behind(Doors, const std::string&) {
+std::optional<std::string> FormatPlugin::image_behind(Doors, const std::string&, Access) {
     return std::nullopt;
 }
 

@@ -119,9 +119,15 @@ ImageLock::~ImageLock() {
     }
 }
 
-void ImageLock::take_until_closed(File& file, Access access, Wait wait, CancelToken* cancel) {
+bool ImageLock::take_until_closed(File& file, Access access, Wait wait, CancelToken* cancel) {
     ImageLock lock(file, access, wait, cancel);
     lock.until_closed_ = true;
+    return !lock.writer_present();
+}
+
+void ImageLock::release(File& file) {
+    release_bytes(file);
+    file.try_flock(LockMode::none);
 }
 
 void ImageLock::release_qemu_bytes() {

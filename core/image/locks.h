@@ -44,8 +44,11 @@ class DISKTOOL_API ImageLock {
     ImageLock(const ImageLock&) = delete;
     ImageLock& operator=(const ImageLock&) = delete;
     ~ImageLock();
-    /// The same locks, left on the file until it is closed, for a file whose owner is not the lock's.
-    static void take_until_closed(File& file, Access access, Wait wait, CancelToken* cancel);
+    /// The same locks, left on the file until it is closed, for a file whose owner is not the lock's. False: a
+    /// writer is present, and only the flock was taken.
+    static bool take_until_closed(File& file, Access access, Wait wait, CancelToken* cancel);
+    /// Ends those of take_until_closed() before.
+    static void release(File& file);
 
     bool writer_present() const { return writer_present_; }
     const std::vector<LockHolder>& writers() const { return writers_; }

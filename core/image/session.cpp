@@ -13,7 +13,11 @@ namespace {
 
 constexpr int most_replacements = 100;
 
-void require_image_file(FileDoor& files, const std::string& path) {
+void require_image_file(FileDoor& files, const std::string& path, bool block_device) {
+    const std::optional<FileStatus> status = block_device ? files.status(path) : std::nullopt;
+    if (status && status->type == FileType::block_device) {
+        return;
+    }
     if (const std::optional<std::string> reason = why_not_a_file(files, path)) {
         throw Error(ErrorCode::not_found, fmt::format("Invalid disk path \"{}\": {}", path, *reason));
     }
@@ -28,7 +32,7 @@ struct LockedFile {
 /// the name (as a commit of an overlay does), and the lock of the old one protects nothing.
 LockedFile open_locked(FileDoor& files, const std::string& path, const OpenOptions& options) {
     for (int attempt = 0; attempt < most_replacements; ++attempt) {
-        require_image_file(files, path);
+        require_image_file(files, path, options.block_device);
         std::unique_ptr<File> file = files.open(
             files.real_path(path), {.write = options.access == Access::write, .follow_links = false});
         auto lock = std::make_unique<ImageLock>(*file, options.access, options.wait, options.cancel, path);
@@ -43,7 +47,11 @@ LockedFile open_locked(FileDoor& files, const std::string& path, const OpenOptio
         Reason::image_in_use);
 }
 
-std::string recognise(Registry& registry, File& file, const std::string& given_path, Access access) {
+std::string recognise(Doors doors, Registry& registry, File& file, const std::string& given_path,
+                      Access access) {
+    if (const std::optional<std::string> format = registry.format_by_descriptor(doors, file.path())) {
+        return *format;
+    }
     const std::vector<std::byte> head = read_head(file);
     if (head.empty()) {
         throw Error(ErrorCode::unsupported, fmt::format("{} is empty: it holds no disk image", given_path),
@@ -68,14 +76,16 @@ std::string recognise(Registry& registry, File& file, const std::string& given_p
 
 std::unique_ptr<Session> Session::open(Doors doors, Registry& registry, const std::string& path,
                                        const OpenOptions& options) {
-    LockedFile locked = open_locked(doors.files, registry.image_behind(doors, path).value_or(path), options);
+    const auto described = registry.image_behind(doors, path, options.access);
+    LockedFile locked = open_locked(doors.files, described ? described->image : path, options);
     std::unique_ptr<Session> session(new Session(doors, registry));
     session->given_path_ = path;
     session->path_ = locked.file->path();
     session->access_ = options.access;
     session->options_ = options;
-    session->format_ =
-        options.format.empty() ? recognise(registry, *locked.file, path, options.access) : options.format;
+    session->format_ = !options.format.empty() ? options.format
+                       : described             ? described->format
+                                               : recognise(doors, registry, *locked.file, path, options.access);
     session->file_ = std::move(locked.file);
     session->lock_ = std::move(locked.lock);
     session->reopen();

@@ -25,6 +25,8 @@ struct OpenOptions {
     bool whole_chain = false;
     /// Known beforehand, since we made the file ourselves; empty: probed.
     std::string format{};
+    /// The path must be a block device's, and `format` that of a plugin that takes them.
+    bool block_device = false;
 };
 
 /// An image that is open and locked. A path that is a symbolic link means the file it points to, whose own

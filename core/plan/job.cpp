@@ -19,7 +19,7 @@ class Job {
   public:
     Job(Session& session, Plan& plan, const JobOptions& options)
         : session_(session), plan_(plan), context_(session, plan, options),
-          record_(make_job_record(session, plan)) {}
+          record_(make_job_record(session, plan)), keeps_record_(options.record) {}
 
     void run() {
         write_first_record();
@@ -28,19 +28,22 @@ class Job {
         } catch (const std::exception& error) {
             // After a failed write or sync nobody knows what is on the disk, and to undo means to write more.
             const auto* host_error = dynamic_cast<const SystemError*>(&error);
-            if (host_error != nullptr && host_error->error_number() == EIO) {
+            if (keeps_record_ && host_error != nullptr && host_error->error_number() == EIO) {
                 leave_record(host_error->code(), error.what());
             }
             take_back(error.what());
             throw;
         }
-        remove_job_record(session_.doors(), session_.path());
+        remove_record();
     }
 
     JobReport& result() { return context_.result(); }
 
   private:
     void write_first_record() {
+        if (!keeps_record_) {
+            return;
+        }
         // A verb that changes the image has recovered before; one that only reads it (convert to another
         // format) must not write over what another job needs.
         if (session_.doors().files.status(job_record_path(session_.path()), false)) {
@@ -63,7 +66,7 @@ class Job {
     void run_steps() {
         while (begun_ < plan_.steps().size()) {
             context_.cancel().check();
-            if (begun_ > 0) {
+            if (begun_ > 0 && keeps_record_) {
                 record_.step = begun_;
                 write_job_record(session_.doors(), session_.path(), record_);
             }
@@ -81,14 +84,23 @@ class Job {
                     step.undo(context_);
                 }
             }
-            remove_job_record(session_.doors(), session_.path());
+            remove_record();
         } catch (const std::exception& error) {
             leave_record(ErrorCode::failure,
                          fmt::format("{}. Taking back what was done failed too: {}", cause, error.what()));
         }
     }
 
+    void remove_record() {
+        if (keeps_record_) {
+            remove_job_record(session_.doors(), session_.path());
+        }
+    }
+
     [[noreturn]] void leave_record(ErrorCode code, const std::string& what) {
+        if (!keeps_record_) {
+            throw Error(code, what);
+        }
         throw Error(code,
                     fmt::format("{}. The record {} stays: the next run that changes the image will mend what "
                                 "was left",
@@ -99,6 +111,7 @@ class Job {
     Plan& plan_;
     JobContext context_;
     JobRecord record_;
+    const bool keeps_record_;
     std::size_t begun_ = 0; ///< steps of which commit was called
 };
 

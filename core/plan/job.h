@@ -62,6 +62,9 @@ struct JobReport {
 struct JobOptions {
     ProgressSink* progress = nullptr;
     CancelToken* cancel = nullptr;
+    /// A record is kept beside the image. Not of a block device, which has no such place: what a killed job
+    /// leaves of that is its plugin's business.
+    bool record = true;
     /// Boots the appliance when a step asks for it.
     std::function<std::unique_ptr<Appliance>()> appliance{};
 };

@@ -211,7 +211,7 @@ std::optional<std::string> Registry::probe_format(std::span<const std::byte> hea
     return best.name();
 }
 
-std::optional<std::string> Registry::image_behind(Doors doors, const std::string& path) {
+std::optional<Registry::Described> Registry::image_behind(Doors doors, const std::string& path, Access access) {
     const std::optional<FileStatus> status = doors.files.status(path);
     if (!status) {
         return std::nullopt;
@@ -224,8 +224,30 @@ std::optional<std::string> Registry::image_behind(Doors doors, const std::string
     };
     for (const PluginManifest* manifest : of_kind(PluginKind::format)) {
         if (std::ranges::any_of(manifest->descriptors, stands_for)) {
-            if (auto image = format(manifest->name).image_behind(doors, path)) {
-                return image;
+            if (auto image = format(manifest->name).image_behind(doors, path, access)) {
+                return Described{*image, manifest->name};
+            }
+        }
+    }
+    return std::nullopt;
+}
+
+std::optional<std::string> Registry::format_by_descriptor(Doors doors, const std::string& image_path) {
+    const std::optional<FileStatus> wanted = doors.files.status(image_path);
+    for (const PluginManifest* manifest : of_kind(PluginKind::format)) {
+        for (const std::string& name : manifest->descriptors) {
+            const std::string descriptor = directory_of(image_path) + "/" + name;
+            if (!wanted || !doors.files.status(descriptor)) {
+                continue;
+            }
+            try {
+                const auto image = format(manifest->name).image_behind(doors, descriptor, Access::read);
+                const auto status = image ? doors.files.status(*image) : std::nullopt;
+                if (status && status->same_file(*wanted)) {
+                    return manifest->name;
+                }
+            } catch (const Error& error) { // it says nothing of this file
+                log(LogLevel::debug, error.what());
             }
         }
     }

@@ -2,6 +2,7 @@
 // Which plugins there are (from their manifests, nothing loaded), and the loading of those that are used.
 #pragma once
 
+#include <disktool/doors.h>
 #include <disktool/plugin.h>
 
 #include <cstddef>
@@ -74,8 +75,15 @@ class DISKTOOL_API Registry {
     /// candidates.
     std::optional<std::string> probe_format(std::span<const std::byte> head, const std::string& path);
     /// The image file that is meant by a folder with a descriptor, or by a file with the descriptor's
-    /// extension. None for everything else. Loads candidates.
-    std::optional<std::string> image_behind(Doors doors, const std::string& path);
+    /// extension. None for everything else. Loads candidates. `access`: see FormatPlugin::image_behind.
+    struct Described {
+        std::string image;
+        std::string format;
+    };
+    std::optional<Described> image_behind(Doors doors, const std::string& path, Access access);
+    /// The format of an image file for which a descriptor beside it stands: more than its bytes can tell, which
+    /// in a raw image are the guest's. None where there is none, or it stands for another file.
+    std::optional<std::string> format_by_descriptor(Doors doors, const std::string& image_path);
     /// As probe_format for a file system. Manifests' magics are compared first, so that only candidates are
     /// loaded.
     std::optional<std::string> probe_filesystem(BlockDevice& device);

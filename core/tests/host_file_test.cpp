@@ -64,6 +64,33 @@ class HostFile : public testing::Test {
     FileDoor& door_ = real_doors().files;
 };
 
+TEST_F(HostFile, AnErrorTellsWhichKindOfCallFailed) {
+    const auto call_of = [](const std::function<void()>& action) {
+        try {
+            action();
+        } catch (const SystemError& error) {
+            return error.call();
+        }
+        return SystemCall::other;
+    };
+    open_new("a");
+    std::filesystem::create_directory(folder_ / "b");
+    const auto file = door_.open(folder_ / "a", {});
+    const std::string missing = folder_ / "missing/name";
+    EXPECT_EQ(call_of([&] { door_.open(missing, {}); }), SystemCall::open);
+    EXPECT_EQ(call_of([&] { door_.open(missing, {.write = true, .create = true}); }), SystemCall::create);
+    EXPECT_EQ(call_of([&] { door_.link(folder_ / "a", missing); }), SystemCall::create);
+    EXPECT_EQ(call_of([&] { door_.rename(missing, folder_ / "a"); }), SystemCall::rename);
+    EXPECT_EQ(call_of([&] { door_.remove(missing); }), SystemCall::remove);
+    EXPECT_EQ(call_of([&] { door_.status(folder_ / "a/name"); }), SystemCall::stat);
+    EXPECT_EQ(call_of([&] { door_.free_space(missing); }), SystemCall::stat);
+    EXPECT_EQ(call_of([&] { door_.sync_directory(missing); }), SystemCall::open);
+    EXPECT_EQ(call_of([&] { file->write(0, bytes("x")); }), SystemCall::write);
+    EXPECT_EQ(call_of([&] { file->truncate(5); }), SystemCall::truncate);
+    EXPECT_EQ(call_of([&] { file->allocate({0, 5}, false); }), SystemCall::allocate);
+    EXPECT_EQ(call_of([&] { file->punch_hole({0, 5}); }), SystemCall::allocate);
+}
+
 TEST_F(HostFile, ReadsAndWritesAtPlaces) {
     const auto file = open_new("a");
     file->write(5, bytes("hello"));

@@ -123,12 +123,15 @@ void check_space(VerbContext& context, const Target& target, Plan& plan) {
     const bool smaller = target.new_range.end() < target.content->range.end();
     const std::uint64_t moved = smaller ? bytes_to_move(context.session.image(), target) : 0;
     const std::uint64_t needed = moved + moved / 64 + metadata_reserve;
-    const std::uint64_t available = context.session.doors().files.free_space(context.session.path());
+    const std::string& place = context.session.image().info().work_path;
+    const std::uint64_t available =
+        context.session.doors().files.free_space(place.empty() ? context.session.path() : place);
     if (available < needed) {
         throw Error(ErrorCode::no_space,
-                    fmt::format("{}: Not enough free space ( needed: {} available: {} ), in bytes, beside the "
-                                "image; nothing was changed",
-                                context.session.path(), needed, available));
+                    fmt::format("{}: Not enough free space ( needed: {} available: {} ), in bytes, {}; "
+                                "nothing was changed",
+                                context.session.path(), needed, available,
+                                place.empty() ? "beside the image" : "in " + place));
     }
     if (smaller) {
         plan.note(fmt::format("about {} that lie behind the new end are moved; the host needs that much room "
@@ -264,6 +267,18 @@ class Planner {
     Plan& plan_;
 };
 
+/// An ext leaves its last block group away when hardly more than its tables would fit; no file system leaves so
+/// much.
+constexpr std::uint64_t most_left_away = 8 * MiB;
+
+/// Does a file system fill less than its partition? So it is where someone made the partition larger, and the
+/// file system could not follow then.
+bool falls_short(const Content& content) {
+    return content.filesystem && !content.problem && content.usage &&
+           content.range.length >= content.usage->size + most_left_away &&
+           content.filesystem->can_grow() == Reason::none;
+}
+
 /// The least that the content can be; throws where the new size is below it.
 void check_minimum(VerbContext& context, const DiskSurvey& survey, const ResizeOptions& options,
                    const Target& target) {
@@ -290,7 +305,7 @@ std::optional<Refusal> plan_resize_with_partition(VerbContext& context, DiskSurv
     }
     const std::uint64_t end = room_end(survey, *content, options.new_size);
     const Target target{content, {content->range.offset, end - std::min(end, content->range.offset)}};
-    if (target.new_range.length == content->range.length) {
+    if (target.new_range.length == content->range.length && !falls_short(*content)) {
         if (options.partition != 0 && content != survey.last()) {
             throw Error(ErrorCode::size_impossible,
                         fmt::format("{}: there is no room behind {}; the next partition begins there",

@@ -39,7 +39,10 @@ void Bat::set(std::uint64_t index, std::uint32_t entry) {
 }
 
 void Bat::touch(std::uint64_t index) {
-    const std::uint64_t sector = position(index) / sector_size;
+    touch_sector(position(index) / sector_size);
+}
+
+void Bat::touch_sector(std::uint64_t sector) {
     dirty_[sector / 64] |= std::uint64_t{1} << sector % 64;
     if (!dirty()) {
         dirty_from_ = sector;
@@ -90,29 +93,52 @@ void Bat::load(File& file, const std::function<void(std::uint64_t, std::span<con
     }
 }
 
-void Bat::write_dirty(File& file) const {
+/// Behind the dirty sectors that follow one another from `sector` on and are written at once.
+std::uint64_t Bat::dirty_end(std::uint64_t sector) const {
+    std::uint64_t end = sector + 1;
+    while (end < dirty_to_ && is_dirty(end) && (end - sector) * sector_size < piece) {
+        ++end;
+    }
+    return end;
+}
+
+void Bat::take(BatChanges& changes) {
+    std::uint64_t bytes = 0;
+    for (std::uint64_t sector = dirty_from_; sector < dirty_to_; ++sector) {
+        bytes += is_dirty(sector) ? sector_size : 0;
+    }
+    const std::span<std::byte> memory = changes.memory_.get(bytes);
+    std::size_t at = 0;
     for (std::uint64_t sector = dirty_from_; sector < dirty_to_;) {
         if (!is_dirty(sector)) {
             ++sector;
             continue;
         }
-        std::uint64_t end = sector + 1;
-        while (end < dirty_to_ && is_dirty(end) && (end - sector) * sector_size < piece) {
-            ++end;
-        }
+        const std::uint64_t end = dirty_end(sector);
         const std::uint64_t from = std::max<std::uint64_t>(sector * sector_size, header_size);
-        const std::span entries(table_.get() + (from - header_size) / entry_size,
-                                (end * sector_size - from) / entry_size);
-        file.write(from, std::as_bytes(entries));
+        const auto part = memory.subspan(at, end * sector_size - from);
+        std::memcpy(part.data(), table_.get() + (from - header_size) / entry_size, part.size());
+        changes.pieces_.push_back({sector, end - sector, part});
+        at += (end - sector) * sector_size;
         sector = end;
+    }
+    std::fill(dirty_.begin() + static_cast<std::ptrdiff_t>(dirty_from_ / 64),
+              dirty_.begin() + static_cast<std::ptrdiff_t>(divide_up(dirty_to_, 64)), 0);
+    dirty_from_ = dirty_to_ = 0;
+}
+
+void Bat::take_back(const BatChanges& changes) {
+    for (const BatChanges::Piece& piece : changes.pieces_) {
+        for (std::uint64_t i = 0; i < piece.sectors; ++i) {
+            touch_sector(piece.sector + i);
+        }
     }
 }
 
-void Bat::clean() {
-    for (std::uint64_t sector = dirty_from_; sector < dirty_to_; ++sector) {
-        dirty_[sector / 64] &= ~(std::uint64_t{1} << sector % 64);
+void BatChanges::write(File& file) const {
+    for (const Piece& piece : pieces_) {
+        file.write(std::max<std::uint64_t>(piece.sector * sector_size, header_size), piece.bytes);
     }
-    dirty_from_ = dirty_to_ = 0;
 }
 
 } // namespace disktool::ploop

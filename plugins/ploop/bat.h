@@ -3,6 +3,8 @@
 // disk.
 #pragma once
 
+#include "page_buffer.h"
+
 #include <disktool/file.h>
 
 #include <atomic>
@@ -14,6 +16,24 @@
 #include <vector>
 
 namespace disktool::ploop {
+
+/// Sectors of a BAT as they were at one moment, on their way to the disk.
+class BatChanges {
+  public:
+    bool empty() const { return pieces_.empty(); }
+    /// Whole sectors, neighbours together.
+    void write(File& file) const;
+    void clear() { pieces_.clear(); }
+
+  private:
+    friend class Bat;
+    struct Piece {
+        std::uint64_t sector, sectors; ///< of the file
+        std::span<const std::byte> bytes;
+    };
+    std::vector<Piece> pieces_;
+    PageBuffer memory_;
+};
 
 /// Entry 0 lies at byte 64 of the file, behind the header, which is never touched from here. Threads: get()
 /// from many at once, also beside one that calls set(); everything else alone.
@@ -39,16 +59,19 @@ class Bat {
     void load(File& file, const std::function<void(std::uint64_t, std::span<const std::uint32_t>)>& seen);
 
     bool dirty() const { return dirty_from_ < dirty_to_; }
-    /// Whole sectors, neighbours together; what lies behind the last entry in its sector becomes zero. They
-    /// stay dirty until clean().
-    void write_dirty(File& file) const;
-    void clean();
+    /// What is dirty is so no more, but in `changes`, which were empty. What lies behind the last entry in its
+    /// sector becomes zero.
+    void take(BatChanges& changes);
+    /// They were not written: all of that is dirty again.
+    void take_back(const BatChanges& changes);
 
   private:
     struct Release {
         void operator()(std::uint32_t* table) const { std::free(table); }
     };
     bool is_dirty(std::uint64_t sector) const { return (dirty_[sector / 64] >> sector % 64 & 1) != 0; }
+    void touch_sector(std::uint64_t sector);
+    std::uint64_t dirty_end(std::uint64_t sector) const;
 
     // From calloc, which takes large tables fresh from the system: what is never touched takes no memory.
     std::unique_ptr<std::uint32_t, Release> table_;

@@ -37,7 +37,7 @@ class ImageCheck {
             take_mark_back();
             throw;
         }
-        if (exit == Exit::ok) {
+        if (exit == Exit::ok && !options_.allow_sparse) {
             std::function<File&()> fill;
             if (options_.fill_sparse && !options_.read_only) {
                 fill = [this]() -> File& { return writable(); };

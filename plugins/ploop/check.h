@@ -25,6 +25,7 @@ struct CheckOptions {
     bool raw = false;                      ///< -R
     std::uint32_t raw_cluster_sectors = 0; ///< -b, for raw
     bool fill_sparse = false;              ///< -S
+    bool allow_sparse = false;             ///< holes of the host's file are no fault, and stay
 };
 
 /// Lines as the original prints them, to its two streams.
@@ -59,7 +60,8 @@ CheckResult check_image(File& file, const CheckOptions& options, const CheckWrit
 struct CheckedImage {
     File* file = nullptr;
     bool raw = false;
-    std::function<std::unique_ptr<File>()> writable; ///< only the top's is called
+    std::function<std::unique_ptr<File>()> writable; ///< only the top's is called; null: it is only looked at
+    bool allow_sparse = false;
 };
 
 /// The check of a descriptor, and of a disk that is to be used: each image from the base to the top with

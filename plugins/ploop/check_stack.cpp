@@ -43,12 +43,14 @@ CheckResult check_stack(std::span<const CheckedImage> base_to_top, std::uint32_t
         } else {
             result = check_image(*image.file,
                                  {.thorough = true,
-                                  .read_only = !top,
+                                  .read_only = !top || !image.writable,
                                   .silent = true,
                                   .drop_in_use = true,
                                   .raw = image.raw,
                                   .raw_cluster_sectors = cluster_sectors,
-                                  .fill_sparse = true},
+                                  .fill_sparse = true,
+                                  // To compact a raw image means to make holes in it.
+                                  .allow_sparse = image.allow_sparse || image.raw},
                                  writer, image.writable);
         }
         if (result.exit_code != static_cast<int>(Exit::ok)) {

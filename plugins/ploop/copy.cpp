@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // The receiving side of `ploop copy`: a stream of records becomes the copy of a delta file.
-//
-// Wire format (docs/ploop-format.md): u32 marker, u32 size, u64 position, little-endian, then so many bytes for
-// that position. Size 4 at position 0: "sync now", answered on the feedback descriptor. Size 0 at position 0:
-// the end.
+#include "copy_stream.h"
 #include "little_endian.h"
 #include "operations.h"
 
@@ -13,7 +10,6 @@
 
 #include <fmt/format.h>
 #include <poll.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -27,25 +23,11 @@ namespace disktool::ploop {
 
 namespace {
 
-constexpr std::uint32_t marker = 0x4cc0ac3d;
-constexpr std::size_t record_size = 16;
 /// A record is at most a cluster, and the largest one has 64 MiB.
 constexpr std::uint32_t largest_record = largest_cluster_sectors * sector_size;
 /// No ploop file is larger: 2^32 clusters of 64 MiB. A position beyond is rubbish.
 constexpr std::uint64_t largest_file = std::uint64_t{1} << 58;
 constexpr std::size_t piece = 1 * MiB;
-constexpr int look_interval = 200; // milliseconds, at the cancel token
-
-void require_stream(int descriptor, const char* role) {
-    struct stat status {};
-    if (fstat(descriptor, &status) != 0 || !(S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode))) {
-        throw PloopError(
-            Exit::invalid_parameter, ErrorCode::usage,
-            fmt::format("The {} descriptor {} is neither a pipe nor a socket: a copy is received from the "
-                        "sender through one",
-                        role, descriptor));
-    }
-}
 
 class Stream {
   public:
@@ -88,7 +70,7 @@ class Stream {
             if (cancel_ != nullptr) {
                 cancel_->check();
             }
-        } while (poll(&waiting, 1, look_interval) <= 0);
+        } while (poll(&waiting, 1, copy_look_interval) <= 0);
     }
 
     int descriptor_;
@@ -96,7 +78,7 @@ class Stream {
 };
 
 void answer(std::optional<int> feedback, bool success) {
-    const std::string_view word = success ? "SUCCESS\n" : "FAILURE\n";
+    const std::string_view word = success ? copy_success : copy_failure;
     if (feedback && write(*feedback, word.data(), word.size()) != static_cast<ssize_t>(word.size())) {
         throw PloopError(Exit::write, ErrorCode::failure,
                          fmt::format("The sender cannot be answered: {}", std::strerror(errno)));
@@ -104,7 +86,7 @@ void answer(std::optional<int> feedback, bool success) {
 }
 
 void receive(Stream& stream, File& file, std::optional<int> feedback) {
-    std::array<std::byte, record_size> head{};
+    std::array<std::byte, copy_record_size> head{};
     std::vector<std::byte> buffer(piece);
     for (;;) {
         if (!stream.read(head)) {
@@ -112,7 +94,8 @@ void receive(Stream& stream, File& file, std::optional<int> feedback) {
         }
         const auto size = get<std::uint32_t>(head, 4);
         const auto position = get<std::uint64_t>(head, 8);
-        if (get<std::uint32_t>(head, 0) != marker || size > largest_record || position > largest_file - size) {
+        if (get<std::uint32_t>(head, 0) != copy_marker || size > largest_record ||
+            position > largest_file - size) {
             throw PloopError(
                 Exit::bad_marker, ErrorCode::damaged,
                 "The stream is no ploop copy, or was damaged on its way: a record has a wrong mark, or more "
@@ -129,7 +112,7 @@ void receive(Stream& stream, File& file, std::optional<int> feedback) {
             file.write(position + done, part);
             done += static_cast<std::uint32_t>(part.size());
         }
-        if (size == 4 && position == 0) {
+        if (size == copy_sync_size && position == 0) {
             try {
                 file.sync_data();
             } catch (const Error&) {

@@ -50,9 +50,9 @@ struct NewDelta {
 /// sync would tell. flush() and end() throw from then on, and the in-use mark stays.
 ///
 /// Owns its file. Threads: read(), place(), run(), look() and overwrite() from many at once, also beside one
-/// that calls allocate() or flush(). Everything else alone, and no two of allocate(), free() and flush() at
-/// once (the caller locks). Errors: SystemError, Error(no_space), Error(damaged); size_impossible for a size
-/// that cannot be.
+/// that calls allocate(), flush() or end(). Everything else alone, and no two of allocate(), free() and flush()
+/// at once (the caller locks); but store_gathered() may run beside allocate() and free(). Errors: SystemError,
+/// Error(no_space), Error(damaged); size_impossible for a size that cannot be.
 class Delta {
   public:
     /// Reads header and BAT. Access::write needs a file opened for that. A file that is in use (dirty) is
@@ -105,6 +105,19 @@ class Delta {
     /// Gives `cluster`, and those after it, places and writes `data` (whole clusters) to them. Of a cluster
     /// that is allocated already: std::logic_error. All or nothing.
     void allocate(std::uint64_t cluster, std::span<const std::byte> data);
+    // The same in parts, for clusters that several threads write at once: only fill() may run beside the
+    // others, and beside itself. Between the first and the last nobody else knows of the places.
+    struct Placement {
+        std::uint64_t cluster = 0; ///< the first one
+        std::vector<std::uint64_t> places{};
+    };
+    Placement place_new(std::uint64_t cluster, std::uint64_t count);
+    void fill(const Placement& placement, std::span<const std::byte> data);
+    void refer(const Placement& placement);
+    void give_up(const Placement& placement) { give_back(placement.places); }
+    /// From now until end() the file is made longer by so many bytes at a time, before they are needed: a write
+    /// that makes a file longer holds every other one up.
+    void grow_file_by(std::uint64_t bytes);
     /// A whole cluster into a place that may share (reflink) or be copied by the host: bytes [from, +cluster)
     /// of `source`. False: the host cannot, nothing has changed.
     bool allocate_from(std::uint64_t cluster, File& source, std::uint64_t from);
@@ -113,15 +126,40 @@ class Delta {
     void free(std::uint64_t cluster, std::uint64_t count = 1);
     /// Data, then BAT, on stable storage.
     void flush();
+    // The same in three parts, for a disk that is in use. Of the BAT the second one writes what it was at the
+    // first: what was changed since waits for the next flush, since its data may not be on stable storage.
+    void gather();
+    void store_gathered(); ///< takes as long as the host's disk does
+    void settle();         ///< after it; places that were freed before gather() may be used again
+    void take_back();      ///< instead of settle(), where store_gathered() has failed
     /// A larger disk: more entries; data clusters in the way of a longer BAT are moved to the end before, each
     /// safely. `disk_sectors`: a multiple of the cluster. Flushed when it returns.
     void grow(std::uint64_t disk_sectors);
+    // What can be done of it before, while the disk is in use.
+    /// From now on no cluster is placed where the BAT of such a disk will lie. At most `most` of those that lie
+    /// there are moved (as by move_down(): flush() makes it last); returns how many. 0 sectors: the disk does
+    /// not grow after all.
+    std::uint64_t make_way(std::uint64_t disk_sectors, std::uint64_t most);
+    /// When nothing is left there and a flush has come after it. May run beside allocate().
+    void clear_way(std::uint64_t disk_sectors);
     /// A smaller disk: clusters behind the new end are freed, entries cut, header rewritten. The data area
     /// begins where it did (a file with a longer BAT than it needs is legal). Flushed when it returns.
     void shrink(std::uint64_t disk_sectors);
     /// Moves tail clusters into holes (copied → flushed → referenced → flushed → freed), then cuts the file
     /// behind the last used one. `limit`: at most so many moves. Returns bytes cut off.
     std::uint64_t compact(std::uint64_t limit = UINT64_MAX);
+    // The same in parts, for a disk that is in use; flush() before the first and after the second, which alone
+    // makes room of the places that were left.
+    struct Move {
+        std::uint64_t from, cluster; ///< place in the file, and which guest cluster lies there
+    };
+    /// The last `most` clusters of the tail that fit into holes before it.
+    std::vector<Move> tail(std::uint64_t most);
+    /// Copies those that are where they were to holes before them, and has the BAT in memory refer to the
+    /// copies. Returns how many.
+    std::uint64_t move_down(std::span<const Move> moves);
+    /// Cuts the file behind the last used place. Returns bytes cut off.
+    std::uint64_t cut_tail();
     /// Unused places below the last used one, by file cluster number. A copy: 40 bytes and more for each.
     std::set<std::uint64_t> holes() const;
     std::uint64_t hole_count() const;
@@ -131,6 +169,8 @@ class Delta {
     /// right, in-use mark off, synced.
     void end();
     bool begun() const { return begun_; }
+    /// Somebody else writes to its clusters, where they are.
+    void expect_changes() { change_layout(); }
 
   private:
     Delta(std::unique_ptr<File> file, Access access);
@@ -140,20 +180,21 @@ class Delta {
     void must_be_begun() const;
     void sync();
     void write_header(const Header& next);
+    void set_header(const Header& next);
     void change_layout();
     std::uint64_t take_place();
     std::vector<std::uint64_t> take_places(std::uint64_t count);
     void give_back(const std::vector<std::uint64_t>& places);
     void write_places(const std::vector<std::uint64_t>& places, std::span<const std::byte> data);
     void refer(std::uint64_t cluster, std::uint64_t place);
+    void make_room(const std::vector<std::uint64_t>& places);
     void write_zeros(std::uint64_t from, std::uint64_t to);
     void copy_places(std::uint64_t from, std::uint64_t to, std::uint64_t count);
-    struct Move {
-        std::uint64_t from, cluster; ///< place in the file, and which guest cluster lies there
-    };
     std::vector<Move> moves_from(std::uint64_t from, std::uint64_t to) const;
     void move(std::span<const Move> moves);
     void move_out_of_table(std::uint64_t data_start);
+    std::uint64_t data_start_of(std::uint64_t disk_sectors) const;
+    void clear_table(std::uint64_t data_start);
     void clear_last_part();
     void set_size(std::uint64_t disk_sectors, std::uint64_t data_start);
     void check_size(std::uint64_t disk_sectors) const;
@@ -162,17 +203,23 @@ class Delta {
     std::unique_ptr<File> file_;
     const Access access_;
     bool raw_ = false;
-    bool begun_ = false;
+    std::atomic<bool> begun_ = false;
     std::atomic<bool> lost_ = false; ///< a sync has failed
     bool host_copies_ = true;
-    Header header_; ///< as it is on disk
+    std::uint64_t file_step_ = 0; ///< see grow_file_by()
+    std::uint64_t file_end_ = 0;  ///< with it: bytes that the file has
+    Header header_;               ///< as it is on disk
     Bat bat_;
-    PlaceMap places_;                    ///< used ones, and those in freed_
-    std::vector<std::uint64_t> freed_;   ///< not referred to in memory, but perhaps on disk
-    std::uint64_t allocated_ = 0;        ///< entries that are not zero
-    std::uint64_t extension_at_ = 0;     ///< its place while it is valid; 0: there is none
-    std::atomic<bool> unsynced_ = false; ///< data was written since the last sync
-    std::atomic<bool> changed_ = false;  ///< since begin()
+    PlaceMap places_;                     ///< used ones, and those in freed_
+    std::vector<std::uint64_t> freed_;    ///< not referred to in memory, but perhaps on disk
+    BatChanges gathered_;                 ///< between gather() and settle()
+    std::vector<std::uint64_t> settling_; ///< of freed_, those from before gather()
+    PageBuffer copied_;
+    std::atomic<std::uint64_t> allocated_ = 0; ///< entries that are not zero
+    std::uint64_t extension_at_ = 0;           ///< its place while it is valid; 0: there is none
+    std::atomic<bool> unsynced_ = false;       ///< data was written since the last sync
+    std::uint64_t way_cleared_ = 0;            ///< for a disk of so many sectors; 0: none
+    std::atomic<bool> changed_ = false;        ///< since begin()
 };
 
 } // namespace disktool::ploop

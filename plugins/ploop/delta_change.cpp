@@ -39,8 +39,18 @@ void Delta::sync() {
 
 void Delta::write_header(const Header& next) {
     file_->write(0, header_bytes(next));
-    header_ = next;
+    set_header(next);
     sync();
+}
+
+/// Who reads beside us looks at sizes only, which are not touched where they stay.
+void Delta::set_header(const Header& next) {
+    header_.in_use = next.in_use;
+    header_.flags = next.flags;
+    header_.extension_sector = next.extension_sector;
+    if (!(header_ == next)) {
+        header_ = next;
+    }
 }
 
 void Delta::begin() {
@@ -168,25 +178,66 @@ void Delta::overwrite_zeros(std::uint64_t offset, std::uint64_t length) {
     }
 }
 
-void Delta::allocate(std::uint64_t cluster, std::span<const std::byte> data) {
+Delta::Placement Delta::place_new(std::uint64_t cluster, std::uint64_t count) {
     must_be_begun();
-    const std::uint64_t count = data.size() / cluster_size();
     const auto [at, absent] = look(cluster, count);
-    if (data.size() % cluster_size() != 0 || cluster + count > clusters() || at || absent < count) {
+    if (cluster + count > clusters() || at || absent < count) {
         throw std::logic_error(fmt::format("{}: guest cluster {} cannot be allocated", path(), cluster));
     }
     change_layout();
-    const auto places = take_places(count);
+    Placement placement{cluster, take_places(count)};
+    make_room(placement.places);
+    return placement;
+}
+
+void Delta::fill(const Placement& placement, std::span<const std::byte> data) {
+    if (data.size() != placement.places.size() * cluster_size()) {
+        throw std::logic_error(fmt::format("{}: {} bytes are no whole clusters", path(), data.size()));
+    }
+    write_places(placement.places, data);
+}
+
+void Delta::refer(const Placement& placement) {
+    for (std::size_t i = 0; i < placement.places.size(); ++i) {
+        refer(placement.cluster + i, placement.places[i]);
+    }
+    allocated_ += placement.places.size();
+}
+
+void Delta::allocate(std::uint64_t cluster, std::span<const std::byte> data) {
+    const Placement placement = place_new(cluster, data.size() / cluster_size());
     try {
-        write_places(places, data);
+        fill(placement, data);
     } catch (...) {
-        give_back(places);
+        give_up(placement);
         throw;
     }
-    for (std::uint64_t i = 0; i < count; ++i) {
-        refer(cluster + i, places[i]);
+    refer(placement);
+}
+
+void Delta::grow_file_by(std::uint64_t bytes) {
+    if (raw_ || file_step_ == bytes) {
+        return;
     }
-    allocated_ += count;
+    file_end_ = file_->status().size;
+    file_step_ = bytes;
+}
+
+void Delta::make_room(const std::vector<std::uint64_t>& places) {
+    if (file_step_ == 0 || places.empty()) {
+        return;
+    }
+    const std::uint64_t end = (*std::ranges::max_element(places) + 1) * cluster_size();
+    if (end <= file_end_) {
+        return;
+    }
+    const std::uint64_t size = std::max(end, file_end_ + file_step_);
+    try {
+        file_->allocate({file_end_, size - file_end_}, false);
+        file_end_ = size;
+    } catch (const Error&) {
+        file_step_ = 0; // a full disk, or one that cannot: the write itself makes the file longer, or tells
+    }
 }
 
 bool Delta::allocate_from(std::uint64_t cluster, File& source, std::uint64_t from) {
@@ -237,18 +288,43 @@ void Delta::flush() {
     if (!begun_) {
         return;
     }
+    gather();
+    try {
+        store_gathered();
+    } catch (...) {
+        take_back();
+        throw;
+    }
+    settle();
+}
+
+void Delta::gather() {
     must_be_begun();
+    bat_.take(gathered_);
+    settling_.swap(freed_);
+}
+
+void Delta::store_gathered() {
     if (unsynced_) {
         sync();
     }
-    if (!bat_.dirty()) {
-        return;
+    if (!gathered_.empty()) {
+        gathered_.write(*file_);
+        sync();
     }
-    bat_.write_dirty(*file_);
-    sync();
-    bat_.clean();
-    give_back(freed_);
-    freed_.clear();
+}
+
+void Delta::settle() {
+    gathered_.clear();
+    give_back(settling_);
+    settling_.clear();
+}
+
+void Delta::take_back() {
+    bat_.take_back(gathered_);
+    gathered_.clear();
+    freed_.insert(freed_.end(), settling_.begin(), settling_.end());
+    settling_.clear();
 }
 
 std::uint64_t Delta::cut() {
@@ -258,6 +334,7 @@ std::uint64_t Delta::cut() {
         return 0;
     }
     file_->truncate(end);
+    file_end_ = end;
     unsynced_ = true;
     return size - end;
 }
@@ -283,6 +360,7 @@ void Delta::end() {
         write_header(next);
     }
     begun_ = false;
+    file_step_ = 0;
 }
 
 } // namespace disktool::ploop

@@ -36,9 +36,9 @@ void Delta::copy_places(std::uint64_t from, std::uint64_t to, std::uint64_t coun
             return;
         }
     }
-    std::vector<std::byte> buffer(std::min<std::uint64_t>(length, 4 * MiB));
+    const std::span<std::byte> buffer = copied_.get(std::min<std::uint64_t>(length, 4 * MiB));
     for (std::uint64_t done = 0; done < length; done += buffer.size()) {
-        const auto part = std::span(buffer).first(std::min<std::uint64_t>(buffer.size(), length - done));
+        const auto part = buffer.first(std::min<std::uint64_t>(buffer.size(), length - done));
         file_->read(from + done, part);
         file_->write(to + done, part);
         unsynced_ = true;
@@ -68,18 +68,61 @@ void Delta::move(std::span<const Move> moves) {
     flush(); // the copies, then the entries, and only then the old places
 }
 
+std::vector<Delta::Move> Delta::tail(std::uint64_t most) {
+    must_be_begun();
+    if (raw_) {
+        return {};
+    }
+    // Where the file ends when no hole is left: what lies behind goes into the holes before, as many.
+    const std::uint64_t end = places_.first() + places_.count();
+    auto moves = moves_from(end, places_.end());
+    if (moves.size() > most) {
+        moves.erase(moves.begin(), moves.end() - static_cast<std::ptrdiff_t>(most));
+    }
+    return moves;
+}
+
+std::uint64_t Delta::move_down(std::span<const Move> moves) {
+    change_layout();
+    std::uint64_t moved = 0;
+    for (const Move& move : moves) {
+        const std::uint32_t entry = bat_.get(move.cluster);
+        if (entry == 0 || place_number(entry) != move.from) {
+            continue; // freed, or moved, since
+        }
+        const auto hole = places_.lowest_hole();
+        if (!hole || *hole > move.from) {
+            break;
+        }
+        const auto place = take_places(1);
+        try {
+            copy_places(move.from, place.front(), 1);
+        } catch (...) {
+            give_back(place);
+            throw;
+        }
+        refer(move.cluster, place.front());
+        freed_.push_back(move.from);
+        ++moved;
+    }
+    return moved;
+}
+
+std::uint64_t Delta::cut_tail() {
+    if (raw_) {
+        return 0;
+    }
+    change_layout();
+    return cut();
+}
+
 std::uint64_t Delta::compact(std::uint64_t limit) {
     if (raw_) {
         return 0;
     }
     change_layout();
     flush();
-    // Where the file ends when no hole is left: what lies behind goes into the holes before, as many.
-    const std::uint64_t end = places_.first() + places_.count();
-    auto moves = moves_from(end, places_.end());
-    if (moves.size() > limit) {
-        moves.erase(moves.begin(), moves.end() - static_cast<std::ptrdiff_t>(limit));
-    }
+    const auto moves = tail(limit);
     // So much is copied for the two syncs that they hardly count, and a kill loses little.
     const std::size_t together = std::max<std::uint64_t>(64 * MiB / cluster_size(), 16);
     for (std::size_t i = 0; i < moves.size(); i += together) {

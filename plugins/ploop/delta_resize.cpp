@@ -69,6 +69,53 @@ void Delta::move_out_of_table(std::uint64_t data_start) {
     }
 }
 
+std::uint64_t Delta::data_start_of(std::uint64_t disk_sectors) const {
+    const std::uint64_t entries = entries_of(disk_sectors, header_.cluster_sectors);
+    return std::max(header_.data_start(), table_clusters(entries, header_.cluster_sectors));
+}
+
+std::uint64_t Delta::make_way(std::uint64_t disk_sectors, std::uint64_t most) {
+    if (raw_) {
+        return 0;
+    }
+    way_cleared_ = 0;
+    if (disk_sectors == 0) {
+        places_.set_first(header_.data_start());
+        return 0;
+    }
+    check_size(disk_sectors);
+    change_layout();
+    const std::uint64_t data_start = data_start_of(disk_sectors);
+    places_.set_first(data_start);
+    auto moves = moves_from(header_.data_start(), data_start);
+    moves.resize(std::min<std::uint64_t>(moves.size(), most));
+    for (const Move& move : moves) {
+        const auto place = take_places(1);
+        try {
+            copy_places(move.from, place.front(), 1);
+        } catch (...) {
+            give_back(place);
+            throw;
+        }
+        refer(move.cluster, place.front());
+        freed_.push_back(move.from);
+    }
+    return moves.size();
+}
+
+void Delta::clear_way(std::uint64_t disk_sectors) {
+    if (!raw_) {
+        clear_table(data_start_of(disk_sectors));
+        way_cleared_ = disk_sectors;
+    }
+}
+
+/// What lies behind the entries; but for the sector in which they end.
+void Delta::clear_table(std::uint64_t data_start) {
+    const std::uint64_t end = header_size + header_.entries * sizeof(std::uint32_t);
+    write_zeros(round_up(end, sector_size), data_start * cluster_size());
+}
+
 void Delta::grow(std::uint64_t disk_sectors) {
     check_size(disk_sectors);
     if (disk_sectors < header_.disk_sectors) {
@@ -81,7 +128,9 @@ void Delta::grow(std::uint64_t disk_sectors) {
     flush();
     if (raw_) {
         const std::uint64_t size = disk_sectors * sector_size;
-        file_->truncate(disk_size()); // a last part of a sector is no part of the disk
+        if (file_->status().size != disk_size()) { // else what is reserved behind the end would go
+            file_->truncate(disk_size());          // a last part of a sector is no part of the disk
+        }
         try {
             file_->allocate({disk_size(), size - disk_size()}, false);
         } catch (const SystemError& error) {
@@ -95,8 +144,7 @@ void Delta::grow(std::uint64_t disk_sectors) {
         return;
     }
     const std::uint64_t entries = entries_of(disk_sectors, header_.cluster_sectors);
-    const std::uint64_t data_start =
-        std::max(header_.data_start(), table_clusters(entries, header_.cluster_sectors));
+    const std::uint64_t data_start = data_start_of(disk_sectors);
     if (header_.disk_sectors < disk_sectors) {
         clear_last_part();
     }
@@ -108,11 +156,13 @@ void Delta::grow(std::uint64_t disk_sectors) {
     }
     bat_.resize(entries);
     // What lay behind the last entry is unknown; where the new part begins, the sector holds old entries, too.
-    const std::uint64_t old_end = header_size + header_.entries * sizeof(std::uint32_t);
-    if (old_end % sector_size != 0) {
+    if ((header_size + header_.entries * sizeof(std::uint32_t)) % sector_size != 0) {
         bat_.touch(header_.entries);
     }
-    write_zeros(round_up(old_end, sector_size), data_start * cluster_size());
+    if (way_cleared_ != disk_sectors) {
+        clear_table(data_start);
+    }
+    way_cleared_ = 0;
     flush();
     set_size(disk_sectors, data_start);
 }

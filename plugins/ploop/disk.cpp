@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "disk.h"
 
+#include "raw_extents.h"
+
 #include <disktool/error.h>
 #include <disktool/extent_list.h>
 #include <disktool/size.h>
@@ -8,15 +10,28 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <shared_mutex>
 #include <stdexcept>
 
 namespace disktool::ploop {
 
-ChainDevice::ChainDevice(std::vector<std::unique_ptr<Delta>> deltas, std::string name)
-    : deltas_(std::move(deltas)), name_(std::move(name)) {
-    if (deltas_.empty()) {
+namespace {
+
+/// Only ever read. Not const, so that it takes no room in the program's file.
+constexpr std::size_t zeros_size = 1 * MiB;
+alignas(4096) std::byte zeros[zeros_size];
+
+std::uint64_t cluster_size_of(const ChainDevice::Deltas& deltas) {
+    if (deltas.empty()) {
         throw std::logic_error("A disk of no image files");
     }
+    return deltas.back()->cluster_size();
+}
+
+} // namespace
+
+ChainDevice::ChainDevice(Deltas deltas, std::string name)
+    : unit_(cluster_size_of(deltas)), name_(std::move(name)), deltas_(std::move(deltas)) {
     for (const auto& delta : deltas_) {
         if (delta->cluster_size() != top().cluster_size()) {
             throw Error(
@@ -40,15 +55,18 @@ ChainDevice::ChainDevice(std::vector<std::unique_ptr<Delta>> deltas, std::string
 }
 
 std::uint64_t ChainDevice::size() const {
-    return deltas_.back()->disk_size();
+    const std::shared_lock inside(gate_);
+    return disk_size();
 }
 
 bool ChainDevice::writable() const {
+    const std::shared_lock inside(gate_);
     return deltas_.back()->begun();
 }
 
-ChainDevice::Piece ChainDevice::find(std::uint64_t cluster, std::uint64_t limit, std::size_t levels) const {
-    for (std::size_t level = levels; level-- > 0;) {
+ChainDevice::Piece ChainDevice::find(std::uint64_t cluster, std::uint64_t limit, std::size_t lowest,
+                                     std::size_t levels) const {
+    for (std::size_t level = levels; level-- > lowest;) {
         const Delta::Run run = deltas_[level]->look(cluster, limit);
         if (run.offset) {
             return {level, run.offset, run.clusters};
@@ -59,22 +77,21 @@ ChainDevice::Piece ChainDevice::find(std::uint64_t cluster, std::uint64_t limit,
 }
 
 std::optional<std::size_t> ChainDevice::holder(std::uint64_t cluster) const {
-    const Piece piece = find(cluster, 1, deltas_.size());
+    const Piece piece = find(cluster, 1, 0, deltas_.size());
     return piece.offset ? std::optional(piece.level) : std::nullopt;
 }
 
 void ChainDevice::read(std::uint64_t offset, std::span<std::byte> buffer) {
     check_range(offset, buffer.size());
-    const std::shared_lock lock(in_place_);
+    const std::shared_lock inside(gate_);
     read_below(offset, buffer, deltas_.size());
 }
 
 void ChainDevice::read_below(std::uint64_t offset, std::span<std::byte> buffer, std::size_t levels) const {
-    const std::uint64_t unit = deltas_.back()->cluster_size();
     while (!buffer.empty()) {
-        const std::uint64_t inside = offset % unit;
-        const Piece piece = find(offset / unit, divide_up(inside + buffer.size(), unit), levels);
-        const auto part = buffer.first(std::min<std::uint64_t>(buffer.size(), piece.clusters * unit - inside));
+        const std::uint64_t inside = offset % unit_;
+        const Piece piece = find(offset / unit_, divide_up(inside + buffer.size(), unit_), 0, levels);
+        const auto part = buffer.first(std::min<std::uint64_t>(buffer.size(), piece.clusters * unit_ - inside));
         std::uint64_t there = 0;
         if (piece.offset) {
             // Behind the end of a shorter disk its last cluster says nothing.
@@ -90,13 +107,13 @@ void ChainDevice::read_below(std::uint64_t offset, std::span<std::byte> buffer, 
 
 std::vector<Extent> ChainDevice::extents(Range range) {
     check_range(range.offset, range.length);
-    const std::shared_lock lock(in_place_);
-    const std::uint64_t unit = deltas_.back()->cluster_size();
+    const std::shared_lock lock(gate_);
     std::vector<Extent> result;
     for (std::uint64_t offset = range.offset; offset < range.end();) {
-        const std::uint64_t inside = offset % unit;
-        const Piece piece = find(offset / unit, divide_up(inside + range.end() - offset, unit), deltas_.size());
-        const std::uint64_t length = std::min(range.end() - offset, piece.clusters * unit - inside);
+        const std::uint64_t inside = offset % unit_;
+        const Piece piece =
+            find(offset / unit_, divide_up(inside + range.end() - offset, unit_), 0, deltas_.size());
+        const std::uint64_t length = std::min(range.end() - offset, piece.clusters * unit_ - inside);
         append_extents(result, {offset, length}, piece);
         offset += length;
     }
@@ -113,18 +130,7 @@ void ChainDevice::append_extents(std::vector<Extent>& result, Range range, const
         append_extent(result, range, ExtentKind::data);
         return;
     }
-    // A raw file says by its holes what it does not hold; offsets in it are those of the disk.
-    for (std::uint64_t offset = range.offset; offset < range.end();) {
-        const std::uint64_t data = std::min(range.end(), delta.file().next_data(offset).value_or(range.end()));
-        append_extent(result, {offset, data - offset}, ExtentKind::unallocated);
-        std::uint64_t hole = range.end();
-        if (data < range.end()) {
-            hole = std::min(hole, delta.file().next_hole(data).value_or(hole));
-            hole = std::max(hole, data + 1); // someone else changes the file
-        }
-        append_extent(result, {data, hole - data}, ExtentKind::data);
-        offset = hole;
-    }
+    append_raw_extents(result, delta.file(), range);
 }
 
 void ChainDevice::write(std::uint64_t offset, std::span<const std::byte> data) {
@@ -132,16 +138,16 @@ void ChainDevice::write(std::uint64_t offset, std::span<const std::byte> data) {
         BlockDevice::write(offset, data);
     }
     check_range(offset, data.size());
+    const std::shared_lock inside_gate(gate_);
     while (!data.empty()) {
         const std::uint64_t written = overwrite(offset, data);
         offset += written;
         data = data.subspan(written);
         if (!data.empty()) {
-            const std::uint64_t unit = top().cluster_size();
-            const std::uint64_t inside = offset % unit;
-            const Delta::Run run = top().look(offset / unit, divide_up(inside + data.size(), unit));
-            const auto part = data.first(std::min<std::uint64_t>(data.size(), run.clusters * unit - inside));
-            if (!run.offset) {
+            const std::uint64_t inside = offset % unit_;
+            const Piece own = find_own(offset / unit_, divide_up(inside + data.size(), unit_));
+            const auto part = data.first(std::min<std::uint64_t>(data.size(), own.clusters * unit_ - inside));
+            if (!own.offset) {
                 write_new(offset, part);
                 offset += part.size();
                 data = data.subspan(part.size());
@@ -152,17 +158,15 @@ void ChainDevice::write(std::uint64_t offset, std::span<const std::byte> data) {
 
 /// As far as clusters have places. Returns how much was written.
 std::uint64_t ChainDevice::overwrite(std::uint64_t offset, std::span<const std::byte> data) {
-    const std::shared_lock lock(in_place_);
-    const std::uint64_t unit = top().cluster_size();
     std::uint64_t done = 0;
     while (done < data.size()) {
-        const std::uint64_t inside = (offset + done) % unit;
-        const Delta::Run run = top().look((offset + done) / unit, divide_up(inside + data.size() - done, unit));
-        if (!run.offset) {
+        const std::uint64_t inside = (offset + done) % unit_;
+        const Piece own = find_own((offset + done) / unit_, divide_up(inside + data.size() - done, unit_));
+        if (!own.offset) {
             break;
         }
-        const std::uint64_t part = std::min<std::uint64_t>(data.size() - done, run.clusters * unit - inside);
-        top().write_at(*run.offset + inside, data.subspan(done, part));
+        const std::uint64_t part = std::min<std::uint64_t>(data.size() - done, own.clusters * unit_ - inside);
+        deltas_[own.level]->write_at(*own.offset + inside, data.subspan(done, part));
         done += part;
     }
     return done;
@@ -170,31 +174,93 @@ std::uint64_t ChainDevice::overwrite(std::uint64_t offset, std::span<const std::
 
 /// Clusters that had no place; another thread may have given them one meanwhile.
 void ChainDevice::write_new(std::uint64_t offset, std::span<const std::byte> data) {
-    const std::lock_guard lock(allocation_); // so nothing is freed while we look
-    const std::uint64_t unit = top().cluster_size();
-    constexpr std::uint64_t together = 64 * MiB;
     while (!data.empty()) {
-        const std::uint64_t inside = offset % unit;
-        const std::uint64_t cluster = offset / unit;
-        const Delta::Run run = top().look(cluster, divide_up(inside + data.size(), unit));
-        std::uint64_t part = std::min<std::uint64_t>(data.size(), run.clusters * unit - inside);
-        if (run.offset) {
-            top().write_at(*run.offset + inside, data.first(part));
-        } else if (inside == 0 && part >= unit) {
-            part = std::min(round_down(part, unit), std::max(together, unit));
-            top().allocate(cluster, data.first(part));
-        } else {
-            part = std::min(part, unit - inside);
-            filled_.assign(unit, std::byte{0});
-            // What the disk's last cluster has behind its end stays zero.
-            const std::uint64_t start = cluster * unit;
-            read_below(start, std::span(filled_).first(std::min(unit, size() - start)), deltas_.size() - 1);
-            std::ranges::copy(data.first(part), filled_.begin() + static_cast<std::ptrdiff_t>(inside));
-            top().allocate(cluster, filled_);
-        }
-        offset += part;
-        data = data.subspan(part);
+        const std::uint64_t done = write_some_new(offset, data);
+        offset += done;
+        data = data.subspan(done);
     }
+}
+
+/// Returns how much was written; 0: another thread was at it.
+std::uint64_t ChainDevice::write_some_new(std::uint64_t offset, std::span<const std::byte> data) {
+    constexpr std::uint64_t together = 64 * MiB;
+    const std::uint64_t inside = offset % unit_;
+    const std::uint64_t cluster = offset / unit_;
+    std::unique_lock placing(allocation_);
+    const Piece own = find_own(cluster, divide_up(inside + data.size(), unit_));
+    std::uint64_t part = std::min<std::uint64_t>(data.size(), own.clusters * unit_ - inside);
+    if (own.offset) {
+        placing.unlock();
+        deltas_[own.level]->write_at(*own.offset + inside, data.first(part));
+        return part;
+    }
+    const bool whole = inside == 0 && part >= unit_;
+    part =
+        whole ? std::min(round_down(part, unit_), std::max(together, unit_)) : std::min(part, unit_ - inside);
+    const Range clusters{cluster, divide_up(part, unit_)};
+    if (std::ranges::any_of(placing_, [&](const Range& other) {
+            return other.offset < clusters.end() && clusters.offset < other.end();
+        })) {
+        placed_.wait(placing);
+        return 0;
+    }
+    placing_.push_back(clusters);
+    const auto end = [&] {
+        std::erase(placing_, clusters);
+        placed_.notify_all();
+    };
+    try {
+        place(placing, cluster,
+              whole ? data.first(part) : filled_cluster(cluster, inside, data.first(part), placing));
+    } catch (...) {
+        end();
+        throw;
+    }
+    end();
+    return part;
+}
+
+/// A new cluster with these bytes in it, and around them what shows through from below. The lock is not held
+/// meanwhile. In memory of the thread's own, until it asks again.
+std::span<const std::byte> ChainDevice::filled_cluster(std::uint64_t cluster, std::uint64_t inside,
+                                                       std::span<const std::byte> data,
+                                                       std::unique_lock<std::mutex>& placing) {
+    thread_local PageBuffer buffer;
+    placing.unlock();
+    std::span<std::byte> filled;
+    try {
+        filled = buffer.get(unit_);
+        // What the disk's last cluster has behind its end stays zero.
+        const std::uint64_t start = cluster * unit_;
+        const std::uint64_t there = std::min(unit_, disk_size() - start);
+        read_below(start, filled.first(there), lowest_own());
+        std::ranges::fill(filled.subspan(there), std::byte{0});
+        std::ranges::copy(data, filled.begin() + static_cast<std::ptrdiff_t>(inside));
+    } catch (...) {
+        placing.lock();
+        throw;
+    }
+    placing.lock();
+    return filled;
+}
+
+/// The clusters are in placing_. The lock is held when it is called and when it returns or throws, but not
+/// while it writes.
+void ChainDevice::place(std::unique_lock<std::mutex>& placing, std::uint64_t cluster,
+                        std::span<const std::byte> data) {
+    Delta& target = *deltas_[lowest_own()];
+    target.grow_file_by(file_step_);
+    const Delta::Placement placement = target.place_new(cluster, data.size() / unit_);
+    placing.unlock();
+    try {
+        target.fill(placement, data);
+    } catch (...) {
+        placing.lock();
+        target.give_up(placement);
+        throw;
+    }
+    placing.lock();
+    target.refer(placement);
 }
 
 void ChainDevice::discard(Range range) {
@@ -217,10 +283,9 @@ void ChainDevice::clear(Range range, Clearing clearing) {
     if (range.empty()) {
         return;
     }
-    const std::uint64_t unit = top().cluster_size();
     // The last cluster is whole if the disk ends in it.
-    const std::uint64_t first = divide_up(range.offset, unit);
-    const std::uint64_t last = range.end() == size() ? divide_up(range.end(), unit) : range.end() / unit;
+    const std::uint64_t first = divide_up(range.offset, unit_);
+    const std::uint64_t last = range.end() == size() ? divide_up(range.end(), unit_) : range.end() / unit_;
     const bool parts = clearing == Clearing::zero;
     if (first >= last) {
         if (parts) {
@@ -229,53 +294,151 @@ void ChainDevice::clear(Range range, Clearing clearing) {
         return;
     }
     if (parts) {
-        write_zeros({range.offset, first * unit - range.offset});
+        write_zeros({range.offset, first * unit_ - range.offset});
     }
     for (std::uint64_t cluster = first; cluster < last;) {
-        const Delta::Run run = top().look(cluster, last - cluster);
-        if (!run.offset && !parts) {
-            cluster += run.clusters;
-            continue;
-        }
-        const Piece below = find(cluster, run.clusters, deltas_.size() - 1);
-        const Range whole{cluster * unit, std::min(size(), (cluster + below.clusters) * unit) - cluster * unit};
-        if (below.offset) {
-            write_zeros(whole);
-        } else if (top().raw() && parts) {
-            write_zeros(whole);
-        } else if (run.offset) {
-            const std::scoped_lock locks(allocation_, in_place_);
-            top().free(cluster, below.clusters);
-        }
-        cluster += below.clusters;
+        cluster = clear_clusters(cluster, last, clearing);
     }
-    if (parts && last * unit < range.end()) {
-        write_zeros({last * unit, range.end() - last * unit});
+    if (parts && last * unit_ < range.end()) {
+        write_zeros({last * unit_, range.end() - last * unit_});
+    }
+}
+
+ChainDevice::Cleared ChainDevice::fate_of(std::uint64_t cluster, std::uint64_t limit, Clearing clearing) const {
+    const Piece own = find_own(cluster, limit);
+    if (!own.offset && clearing == Clearing::discard) {
+        return {Fate::nothing, own.clusters};
+    }
+    const Piece below = find(cluster, own.clusters, 0, lowest_own());
+    if (below.offset || (own.offset && deltas_[own.level]->raw() && clearing == Clearing::zero)) {
+        return {Fate::zeros, below.clusters};
+    }
+    return {own.offset ? Fate::free : Fate::nothing, below.clusters};
+}
+
+/// Some of them. Returns the first one that is left.
+std::uint64_t ChainDevice::clear_clusters(std::uint64_t cluster, std::uint64_t end, Clearing clearing) {
+    Cleared next{Fate::nothing, 0};
+    {
+        const std::shared_lock inside(gate_);
+        next = fate_of(cluster, end - cluster, clearing);
+        if (next.fate == Fate::free && top().raw()) {
+            const std::lock_guard placing(allocation_);
+            top().free(cluster, next.clusters); // its places are nobody else's afterwards
+            next.fate = Fate::nothing;
+        }
+    }
+    if (next.fate == Fate::zeros) {
+        const std::uint64_t start = cluster * unit_;
+        write_zeros({start, std::min(size(), start + next.clusters * unit_) - start});
+    }
+    if (next.fate != Fate::free) {
+        return cluster + next.clusters;
+    }
+    // Many at once, since everybody waits for it.
+    constexpr unsigned most_runs = 4096;
+    const std::lock_guard alone(gate_);
+    const std::lock_guard placing(allocation_);
+    for (unsigned runs = 0; runs < most_runs && cluster < end; ++runs) {
+        next = fate_of(cluster, end - cluster, clearing);
+        if (next.fate == Fate::zeros) {
+            break;
+        }
+        if (next.fate == Fate::free) {
+            free_clusters(cluster, next.clusters);
+        }
+        cluster += next.clusters;
+    }
+    return cluster;
+}
+
+/// In all deltas that are written to: the lower one first, which then reaches the disk first, too.
+void ChainDevice::free_clusters(std::uint64_t cluster, std::uint64_t count) {
+    for (std::size_t level = lowest_own(); level < deltas_.size(); ++level) {
+        deltas_[level]->free(cluster, count);
     }
 }
 
 /// Where there is nothing, nothing is written.
 void ChainDevice::write_zeros(Range range) {
-    const std::uint64_t unit = top().cluster_size();
-    std::vector<std::byte> zeros;
     while (!range.empty()) {
-        const std::uint64_t inside = range.offset % unit;
-        const Piece piece = find(range.offset / unit, divide_up(inside + range.length, unit), deltas_.size());
-        std::uint64_t part = std::min(range.length, piece.clusters * unit - inside);
-        if (piece.offset && deltas_[piece.level]->raw() && piece.level + 1 == deltas_.size()) {
-            top().overwrite_zeros(range.offset, part);
-        } else if (piece.offset) {
-            part = std::min<std::uint64_t>(part, std::max(unit, 4 * MiB));
-            zeros.resize(part);
-            write(range.offset, zeros);
+        std::uint64_t done = 0;
+        if (write_some_zeros(range, done)) {
+            write(range.offset, std::span(zeros).first(done));
         }
-        range = {range.offset + part, range.length - part};
+        range = {range.offset + done, range.length - done};
     }
 }
 
+/// True: as many zeros as `done` says are to be written at the start of the range; else they are there.
+bool ChainDevice::write_some_zeros(Range range, std::uint64_t& done) {
+    const std::shared_lock gate(gate_);
+    const std::uint64_t inside = range.offset % unit_;
+    const Piece piece = find(range.offset / unit_, divide_up(inside + range.length, unit_), 0, deltas_.size());
+    done = std::min(range.length, piece.clusters * unit_ - inside);
+    if (!piece.offset) {
+        return false;
+    }
+    if (deltas_[piece.level]->raw() && piece.level >= lowest_own()) {
+        deltas_[piece.level]->overwrite_zeros(range.offset, done);
+        return false;
+    }
+    done = std::min<std::uint64_t>(done, zeros_size);
+    return true;
+}
+
 void ChainDevice::flush() {
-    const std::lock_guard lock(allocation_);
-    top().flush();
+    // Those who come while one is under way wait for the next, which is for all of them.
+    const std::uint64_t wanted = flushes_begun_ + 1;
+    const std::lock_guard lock(flushing_);
+    if (flushed_ >= wanted) {
+        return;
+    }
+    const std::uint64_t number = ++flushes_begun_;
+    flush_deltas();
+    flushed_ = number;
+}
+
+/// With flushing_. A delta that is being drained comes last: when an entry of it is gone from the disk, the one
+/// below has the cluster there.
+void ChainDevice::flush_deltas() {
+    if (!deltas_.back()->begun()) {
+        return;
+    }
+    if (owed_) {
+        owed_();
+        owed_ = nullptr;
+    }
+    const std::span own = std::span(deltas_).subspan(lowest_own());
+    {
+        const std::lock_guard placing(allocation_);
+        std::size_t gathered = 0;
+        try {
+            for (; gathered < own.size(); ++gathered) {
+                own[gathered]->gather();
+            }
+        } catch (...) {
+            while (gathered > 0) {
+                own[--gathered]->take_back();
+            }
+            throw;
+        }
+    }
+    try {
+        for (const auto& delta : own) {
+            delta->store_gathered();
+        }
+    } catch (...) {
+        const std::lock_guard placing(allocation_);
+        for (const auto& delta : own) {
+            delta->take_back();
+        }
+        throw;
+    }
+    const std::lock_guard placing(allocation_);
+    for (const auto& delta : own) {
+        delta->settle();
+    }
 }
 
 } // namespace disktool::ploop

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "disk_change.h"
 
+#include "running.h"
+
 #include <disktool/error.h>
 
 #include <fmt/format.h>
@@ -71,6 +73,11 @@ void DiskChange::begin() {
     refuse_shared_files();
     for (const std::string& path : changing_) {
         job_.changing.push_back(identify(files, path));
+    }
+    for (const auto& list : {gone_, changing_}) {
+        for (const std::string& path : list) {
+            refuse_used(files, path);
+        }
     }
     write_job(files, disk.path(), job_);
     stored_ = true;

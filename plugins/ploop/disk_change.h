@@ -39,6 +39,8 @@ class DiskChange {
     /// Removes what is not named any more, and the job file.
     void finish();
     bool switched() const { return switched_; }
+    /// The descriptor has been replaced, though that may not be on stable storage.
+    bool replaced() const { return switching_ || switched_; }
 
     /// Before the switch: removes what was made. Where the switch failed in a way that leaves open which state
     /// holds, all stays as it is for the next run to decide.
@@ -74,6 +76,8 @@ std::unique_ptr<Step> forget_usage_step(const PloopDisk& disk);
 /// Refuses what no verb on snapshots can work on: the old format.
 void require_plain(const PloopDisk& disk);
 [[noreturn]] void refuse(const std::string& sentence, Reason reason = Reason::none); ///< exit 38
-[[noreturn]] void refuse_unknown(const PloopDisk& disk, const Uuid& uuid);           ///< exit 43
+/// A snapshot with a change bitmap.
+void refuse_bitmap(const PloopDisk& disk, const SnapshotRequest& request);
+[[noreturn]] void refuse_unknown(const PloopDisk& disk, const Uuid& uuid); ///< exit 43
 
 } // namespace disktool::ploop

@@ -28,7 +28,35 @@ bool holds_below(Image& image, std::uint64_t offset, std::uint64_t length) {
                                [](const Extent& extent) { return extent.kind == ExtentKind::data; });
 }
 
+/// Clusters that are not all holes already.
+Freeable freeable_of_raw(Image& image, const ExtentSet& discardable) {
+    Freeable result;
+    const std::uint64_t unit = image.delta().cluster_size();
+    const std::uint64_t size = image.delta().disk_size();
+    for (const Range& range : discardable) {
+        const std::uint64_t first = round_up(range.offset, unit);
+        const std::uint64_t end = range.end() >= size ? size : round_down(range.end(), unit);
+        if (first >= end) {
+            continue;
+        }
+        std::uint64_t next = 0; // the extents come sorted, and one cluster may have several
+        for (const Extent& extent : image.device().extents({first, end - first})) {
+            if (extent.kind != ExtentKind::data) {
+                continue;
+            }
+            for (next = std::max(next, extent.range.offset / unit); next < divide_up(extent.range.end(), unit);
+                 ++next) {
+                result.clusters.push_back(next);
+            }
+        }
+    }
+    return result;
+}
+
 Freeable freeable(Image& image, const ExtentSet& discardable) {
+    if (image.raw()) {
+        return freeable_of_raw(image, discardable);
+    }
     Freeable result;
     const Delta& delta = image.delta();
     const std::uint64_t unit = delta.cluster_size();
@@ -55,6 +83,9 @@ Freeable freeable(Image& image, const ExtentSet& discardable) {
 /// Bytes of the file that nothing refers to already.
 std::uint64_t unused_bytes(Image& image) {
     const Delta& delta = image.delta();
+    if (delta.raw()) {
+        return 0;
+    }
     const std::uint64_t used = (delta.file_clusters() - delta.hole_count()) * delta.cluster_size();
     return image.info().file_size - std::min(image.info().file_size, used);
 }
@@ -67,6 +98,11 @@ class FreeStep final : public Step {
     std::string kind() const override { return clusters_ > 0 ? "ploop.free-clusters" : "ploop.compact"; }
     std::string text() const override {
         const std::uint64_t unit = image_.delta().cluster_size();
+        if (image_.raw()) {
+            return fmt::format("give the host back {} clusters of {} ({}) of the raw image that hold only free "
+                               "space: they become holes of the file",
+                               clusters_, size_text(unit), size_text(clusters_ * unit));
+        }
         return clusters_ > 0
                    ? fmt::format(
                          "free {} clusters of {} ({}) that hold only free space, move the tail into the holes, "
@@ -80,6 +116,9 @@ class FreeStep final : public Step {
             image_.delta().allocated_clusters() - std::min(image_.delta().allocated_clusters(), clusters_);
         Cost cost;
         cost.discarded = clusters_ * unit + unused_;
+        if (image_.raw()) {
+            return cost;
+        }
         // At most so many have to move as there are holes to be filled, or clusters to fill them.
         cost.read = cost.written = std::min(stays * unit, cost.discarded);
         return cost;
@@ -93,9 +132,19 @@ class FreeStep final : public Step {
         image_.reload();
         const Freeable found = freeable(image_, discardable_);
         const std::uint64_t before = image_.delta().file().status().allocated;
+        if (!found.clusters.empty()) {
+            image_.call_expanded();
+        }
         image_.delta().begin();
-        for (const std::uint64_t cluster : found.clusters) {
-            image_.delta().free(cluster);
+        // In runs: punching a hole takes its time, be it large or small.
+        for (std::size_t i = 0; i < found.clusters.size();) {
+            std::size_t count = 1;
+            while (i + count < found.clusters.size() &&
+                   found.clusters[i + count] == found.clusters[i] + count) {
+                ++count;
+            }
+            image_.delta().free(found.clusters[i], count);
+            i += count;
         }
         image_.delta().flush();
         image_.delta().compact();

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // A larger disk, the block device only: the top delta and the descriptor.
+#include "grow.h"
+
 #include "disk_change.h"
 
 #include <disktool/error.h>
@@ -63,54 +65,60 @@ void GrowImageStep::undo(StepContext&) {
     change_->roll_back();
 }
 
-/// The new part must read as zeros, and a lower image that is longer than the top would shine through there.
-void require_nothing_below(const PloopDisk& disk, std::uint64_t first, std::uint64_t end) {
-    for (const Uuid& uuid : disk.descriptor.chain(disk.descriptor.top)) {
-        if (uuid == disk.descriptor.top) {
-            continue;
-        }
-        const auto delta = disk.open_delta(uuid, Access::read);
-        for (std::uint64_t cluster = first; cluster < end && cluster < delta->clusters(); ++cluster) {
-            if (delta->place(cluster)) {
-                refuse(fmt::format(
-                    "Snapshot {} was larger than the disk is now, and its data would show in the new "
-                    "part. Merge the snapshots first (ploop snapshot-merge -A {})",
-                    uuid.text(), disk.path()));
-            }
-        }
-    }
-}
-
 } // namespace
 
-Plan plan_grow(PloopDisk& disk, std::uint64_t disk_sectors) {
-    Plan plan("grow", disk.path());
-    const auto top = disk.open_delta(disk.descriptor.top, Access::read);
-    const Header& header = top->header();
+void require_grow_size(const Delta& top, std::uint64_t disk_sectors) {
+    const Header& header = top.header();
     if (disk_sectors % header.cluster_sectors != 0) {
         refuse(fmt::format("{} sectors is not a multiple of the cluster of {}, {} sectors", disk_sectors,
-                           top->path(), header.cluster_sectors));
+                           top.path(), header.cluster_sectors));
     }
     if (disk_sectors < header.disk_sectors) {
         refuse(fmt::format("{} has {} sectors: a size of {} would make it smaller, which grow does not",
-                           top->path(), header.disk_sectors, disk_sectors),
+                           top.path(), header.disk_sectors, disk_sectors),
                Reason::would_shrink);
     }
-    const std::uint64_t most = largest_disk(top->raw() ? Version::v2 : header.version, header.cluster_sectors);
+    const std::uint64_t most = largest_disk(top.raw() ? Version::v2 : header.version, header.cluster_sectors);
     if (disk_sectors > most) {
         refuse(fmt::format(
                    "A version {} image with clusters of {} holds at most {} sectors, so {} cannot be grown to "
                    "{}",
                    static_cast<std::uint32_t>(header.version), size_text(header.cluster_size()), most,
-                   top->path(), disk_sectors),
+                   top.path(), disk_sectors),
                Reason::size_too_large);
     }
+}
+
+void require_nothing_below(std::span<const std::unique_ptr<Delta>> base_to_top, std::uint64_t disk_sectors) {
+    const Header& header = base_to_top.back()->header();
+    const std::uint64_t first = divide_up(header.disk_sectors, header.cluster_sectors);
+    const std::uint64_t end = disk_sectors / header.cluster_sectors;
+    for (const auto& delta : base_to_top.first(base_to_top.size() - 1)) {
+        for (std::uint64_t cluster = first; cluster < end && cluster < delta->clusters(); ++cluster) {
+            if (delta->place(cluster)) {
+                refuse(fmt::format(
+                    "The disk was larger when the snapshot in {} was made, and its data would show in the new "
+                    "part. Merge the snapshots first (ploop snapshot-merge -A)",
+                    delta->path()));
+            }
+        }
+    }
+}
+
+Plan plan_grow(PloopDisk& disk, std::uint64_t disk_sectors) {
+    Plan plan("grow", disk.path());
+    const auto top = disk.open_delta(disk.descriptor.top, Access::read);
+    const Header& header = top->header();
+    require_grow_size(*top, disk_sectors);
     if (disk_sectors == header.disk_sectors && disk_sectors == disk.descriptor.disk_sectors) {
         plan.note(fmt::format("{} has {} sectors already", disk.path(), disk_sectors));
         return plan;
     }
-    require_nothing_below(disk, divide_up(header.disk_sectors, header.cluster_sectors),
-                          disk_sectors / header.cluster_sectors);
+    std::vector<std::unique_ptr<Delta>> chain;
+    for (const Uuid& uuid : disk.descriptor.chain(disk.descriptor.top)) {
+        chain.push_back(disk.open_delta(uuid, Access::read));
+    }
+    require_nothing_below(chain, disk_sectors);
     Descriptor after = disk.descriptor;
     after.modernise();
     after.set_size(disk_sectors);

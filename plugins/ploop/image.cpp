@@ -3,6 +3,8 @@
 
 #include "bat_switch.h"
 #include "change_steps.h"
+#include "raw_extents.h"
+#include "raw_work.h"
 #include "work.h"
 
 #include <disktool/error.h>
@@ -20,12 +22,6 @@ namespace {
 
 constexpr std::string_view format_name = "ploop";
 
-bool is_dirty(File& file) {
-    std::array<std::byte, header_size> bytes{};
-    file.read(0, bytes);
-    return parse_header(bytes, file.path()).is_in_use();
-}
-
 void throw_refusal(const std::optional<Refusal>& refused) {
     if (refused) {
         throw Error(refused->reason == Reason::image_dirty ? ErrorCode::damaged : ErrorCode::unsupported,
@@ -39,18 +35,15 @@ Image::Image(std::unique_ptr<ImageOpener> opener)
     : opener_(std::move(opener)), membership_(membership_of(doors().files, opener_->file().path())) {
     File& file = opener_->file();
     const bool writes = opener_->access() == Access::write;
-    if (writes && (!membership_ || membership_->is_top())) {
-        if (membership_) {
-            disk_ = PloopDisk::open(doors(), membership_->descriptor_path, {});
-            membership_->descriptor = disk_->descriptor;
-        }
-        // Of a disk, opening it has seen to that.
-        if (!membership_ && switch_left(doors(), file) && recover_switch(doors(), file)) {
-            log(LogLevel::warning,
-                fmt::format("{}: an interrupted change of its BAT was brought to its end", file.path()));
-        }
+    if (writes && membership_ && membership_->is_top()) {
+        lock_disk();
     }
-    was_dirty_ = is_dirty(file);
+    // Of a disk, opening it has seen to that.
+    if (writes && !membership_ && switch_left(doors(), file) && recover_switch(doors(), file)) {
+        log(LogLevel::warning,
+            fmt::format("{}: an interrupted change of its BAT was brought to its end", file.path()));
+    }
+    was_dirty_ = is_dirty();
     if (membership_) {
         if (!membership_->descriptor.key_id.empty()) {
             throw Error(
@@ -61,13 +54,44 @@ Image::Image(std::unique_ptr<ImageOpener> opener)
                 Reason::encrypted);
         }
         if (const ImageEntry* parent = membership_->parent()) {
-            const bool raw = parent->raw && membership_->descriptor.snapshot(parent->uuid)->parent.is_none();
-            backing_ = opener_->open_backing(parent->file, raw ? "raw" : std::string(format_name));
+            backing_ = opener_->open_backing(parent->file, parent->raw ? "raw" : std::string(format_name));
         }
     }
     delta_ = open_delta(was_dirty_);
     device_ = std::make_unique<LayeredDevice>(*delta_, below());
     fill_info();
+}
+
+/// While we waited for the lock, another program may have put another image on top of ours, which is not to be
+/// written to any more then.
+void Image::lock_disk() {
+    disk_ = PloopDisk::open(doors(), membership_->descriptor_path, {});
+    const std::string top = disk_->file_of(disk_->descriptor.top);
+    const std::optional<FileStatus> status = doors().files.status(top);
+    if (!status || !status->same_file(opener_->file().status())) {
+        throw Error(
+            ErrorCode::locked,
+            fmt::format("{} was changed by another program while it was opened: {} is the image that is "
+                        "written to now. Try again",
+                        disk_->path(), top),
+            Reason::image_in_use);
+    }
+    membership_->descriptor = disk_->descriptor;
+    membership_->uuid = disk_->descriptor.top;
+}
+
+bool Image::is_raw() const {
+    const ImageEntry* own = membership_ ? membership_->descriptor.image(membership_->uuid) : nullptr;
+    return own != nullptr && own->raw;
+}
+
+bool Image::is_dirty() const {
+    if (is_raw()) {
+        return false;
+    }
+    std::array<std::byte, header_size> bytes{};
+    opener_->file().read(0, bytes);
+    return parse_header(bytes, opener_->file().path()).is_in_use();
 }
 
 Image::~Image() = default;
@@ -83,12 +107,14 @@ std::unique_ptr<Delta> Image::open_delta(bool dirty_too) {
             fmt::format("{} was replaced by another program while it was opened; try again", file->path()),
             Reason::image_in_use);
     }
-    return Delta::open(std::move(file), opener_->access(), dirty_too);
+    return is_raw()
+               ? Delta::open_raw(std::move(file), opener_->access(), membership_->descriptor.cluster_sectors)
+               : Delta::open(std::move(file), opener_->access(), dirty_too);
 }
 
 void Image::reload() {
     delta_.reset();
-    was_dirty_ = is_dirty(opener_->file());
+    was_dirty_ = is_dirty();
     delta_ = open_delta(was_dirty_);
     device_ = std::make_unique<LayeredDevice>(*delta_, below());
     fill_info();
@@ -110,7 +136,12 @@ void Image::fill_info() {
         info_.chain.insert(info_.chain.end(), lower.begin(), lower.end());
     }
     info_.dirty = was_dirty_;
-    info_.details.emplace_back("version", std::uint64_t{static_cast<std::uint32_t>(delta_->header().version)});
+    if (raw()) {
+        info_.details.emplace_back("raw", true);
+    } else {
+        info_.details.emplace_back("version",
+                                   std::uint64_t{static_cast<std::uint32_t>(delta_->header().version)});
+    }
     if (membership_) {
         info_.details.emplace_back("descriptor", membership_->descriptor_path);
         info_.details.emplace_back("uuid", membership_->uuid.text());
@@ -183,6 +214,10 @@ CheckReport Image::check() {
 
 ExtentSet Image::own_extents(Range range) {
     ExtentSet own;
+    if (raw()) {
+        own.append(range); // its holes are zeros
+        return own;
+    }
     for (const HostExtent& extent : host_extents(range)) {
         own.append(extent.guest);
     }
@@ -192,6 +227,14 @@ ExtentSet Image::own_extents(Range range) {
 std::vector<HostExtent> Image::host_extents(Range range) {
     std::vector<HostExtent> result;
     const std::uint64_t unit = delta_->cluster_size();
+    if (raw()) {
+        for (const Extent& extent : device_->extents(range)) {
+            if (extent.kind == ExtentKind::data) {
+                result.push_back({extent.range, &delta_->file(), extent.range.offset});
+            }
+        }
+        return result;
+    }
     for (std::uint64_t offset = range.offset; offset < range.end();) {
         const std::uint64_t cluster = offset / unit;
         const std::uint64_t count = delta_->run(cluster, divide_up(range.end(), unit) - cluster);
@@ -205,6 +248,9 @@ std::vector<HostExtent> Image::host_extents(Range range) {
 }
 
 Allocation Image::allocation() {
+    if (raw()) { // a compact makes holes in it
+        return info_.allocated >= info_.file_size ? Allocation::plain : Allocation::expanding;
+    }
     return delta_->allocated_clusters() == delta_->clusters() ? Allocation::plain : Allocation::expanding;
 }
 
@@ -214,6 +260,12 @@ std::unique_ptr<WorkingDisk> Image::begin_work(std::uint64_t size) {
     }
     throw_refusal(refusal(Capability::grow));
     reload();
+    if (raw()) {
+        return std::make_unique<RawWork>(*disk_, size, [this] {
+            membership_->descriptor = disk_->descriptor;
+            reload();
+        });
+    }
     return std::make_unique<Work>(
         doors(), *delta_, *device_, below(), size, [this](std::uint64_t sectors) { describe_size(sectors); },
         [this] {
@@ -236,6 +288,18 @@ void Image::describe_size(std::uint64_t disk_sectors) {
         store_size(*disk_, disk_sectors);
         membership_->descriptor = disk_->descriptor;
     }
+}
+
+void Image::call_expanded() {
+    if (!disk_ || disk_->descriptor.mode != DiskMode::preallocated) {
+        return;
+    }
+    Descriptor changed = disk_->descriptor;
+    changed.modernise();
+    changed.mode = DiskMode::expanded;
+    changed.store(doors().files, disk_->path());
+    disk_->descriptor = changed;
+    membership_->descriptor = changed;
 }
 
 /// Every entry of the BAT is a good one at any moment: only the mark is left. Where that fails too, the job's

@@ -15,8 +15,9 @@
 
 namespace disktool::ploop {
 
-/// A descriptor beside the file that names it says what lies below, and is locked and kept in step while the
-/// image is open for writing. A file that no descriptor names stands alone.
+/// A descriptor beside the file that names it says what lies below and whether the file is raw (whatever the
+/// guest has written to its start), and is locked and kept in step while the image is open for writing. A file
+/// that no descriptor names stands alone.
 class Image final : public disktool::Image {
   public:
     explicit Image(std::unique_ptr<ImageOpener> opener);
@@ -40,6 +41,9 @@ class Image final : public disktool::Image {
     // For the steps of this plugin.
     Delta& delta() { return *delta_; }
     BlockDevice* below() { return backing_ ? &backing_->device() : nullptr; }
+    bool raw() const { return delta_->raw(); }
+    /// A preallocated disk is none any more when clusters are freed; its descriptor says so before they are.
+    void call_expanded();
     Doors doors() { return opener_->doors(); }
     /// The file was changed, or the delta closed with its changes: all of it is read anew.
     void reload();
@@ -48,6 +52,9 @@ class Image final : public disktool::Image {
 
   private:
     std::unique_ptr<Delta> open_delta(bool dirty_too);
+    void lock_disk();
+    bool is_raw() const;
+    bool is_dirty() const;
     void close_after_failure();
     void fill_info();
     void describe_size(std::uint64_t disk_sectors);

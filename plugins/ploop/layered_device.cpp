@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "layered_device.h"
 
+#include "raw_extents.h"
+
 #include <disktool/extent_list.h>
 #include <disktool/size.h>
 
@@ -40,7 +42,9 @@ std::vector<Extent> LayeredDevice::extents(Range range) {
     std::vector<Extent> result;
     for (std::uint64_t offset = range.offset; offset < range.end();) {
         const Range run = run_at(offset, range.end());
-        if (delta_.place(offset / delta_.cluster_size())) {
+        if (delta_.raw()) {
+            append_raw_extents(result, delta_.file(), run);
+        } else if (delta_.place(offset / delta_.cluster_size())) {
             append_extent(result, run, ExtentKind::data);
         } else {
             const std::uint64_t below_end =

@@ -242,7 +242,7 @@ void remove_job(FileDoor& files, const std::string& descriptor_path) {
 JobFile identify(FileDoor& files, const std::string& path) {
     const std::optional<FileStatus> status = files.status(path, false);
     if (!status) {
-        throw SystemError("Cannot find", path, ENOENT);
+        throw SystemError("Cannot find", path, ENOENT, SystemCall::open);
     }
     return {path, status->device, status->inode};
 }

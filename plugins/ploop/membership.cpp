@@ -59,23 +59,22 @@ std::optional<Membership> membership_of(FileDoor& files, const std::string& imag
     return std::nullopt;
 }
 
-std::optional<std::string> top_of(FileDoor& files, const std::string& path) {
+std::optional<std::string> descriptor_at(FileDoor& files, const std::string& path) {
     const std::optional<FileStatus> status = files.status(path);
-    std::string descriptor = path;
     if (status && status->type == FileType::directory) {
-        descriptor = path + "/" + std::string(usual_name);
-        if (!files.status(descriptor)) {
-            return std::nullopt;
-        }
-    } else if (!status || !path.ends_with(".xml")) {
-        return std::nullopt;
+        const std::string descriptor = path + "/" + std::string(usual_name);
+        return files.status(descriptor) ? std::optional(descriptor) : std::nullopt;
     }
-    const Descriptor loaded = Descriptor::load(files, descriptor);
+    return status && path.ends_with(".xml") ? std::optional(path) : std::nullopt;
+}
+
+std::string top_of(FileDoor& files, const std::string& descriptor_path) {
+    const Descriptor loaded = Descriptor::load(files, descriptor_path);
     const ImageEntry* top = loaded.image(loaded.top);
     if (top == nullptr) {
-        throw Error(ErrorCode::damaged, descriptor + ": the image of its top is not listed");
+        throw Error(ErrorCode::damaged, descriptor_path + ": the image of its top is not listed");
     }
-    return resolve(files, descriptor, *top, {});
+    return resolve(files, descriptor_path, *top, {});
 }
 
 } // namespace disktool::ploop

@@ -26,8 +26,10 @@ struct Membership {
 /// are passed over.
 std::optional<Membership> membership_of(FileDoor& files, const std::string& image_path);
 
-/// What a user may name instead of the image file: a descriptor (its name ends in ".xml"), or a folder with a
-/// DiskDescriptor.xml. None for anything else.
-std::optional<std::string> top_of(FileDoor& files, const std::string& path);
+/// The descriptor that a user may name instead of the image file: a file whose name ends in ".xml", or a folder
+/// with a DiskDescriptor.xml. None for anything else.
+std::optional<std::string> descriptor_at(FileDoor& files, const std::string& path);
+/// Its top image.
+std::string top_of(FileDoor& files, const std::string& descriptor_path);
 
 } // namespace disktool::ploop

@@ -58,17 +58,6 @@ std::uint64_t piece_of(std::span<const Delta* const> newest_first, const Delta& 
     return length;
 }
 
-void require_room(const MergeWork& work, const Delta& target, StepContext& context) {
-    const std::uint64_t needed = work.new_clusters * target.cluster_size();
-    const std::uint64_t there = context.doors().files.free_space(target.path());
-    if (needed > there) {
-        throw Error(ErrorCode::no_space,
-                    fmt::format("{} needs {} more for this merge, and its file system has {} free. Nothing was "
-                                "changed; make room and try again",
-                                target.path(), exact_size_text(needed), exact_size_text(there)));
-    }
-}
-
 /// Into places that the target has not. How many the host has copied or shared.
 std::uint64_t let_host_copy(const Delta& source, Delta& target, std::uint64_t first, std::uint64_t length) {
     std::uint64_t done = 0;
@@ -116,10 +105,21 @@ void require_one_cluster_size(std::span<const Delta* const> deltas) {
     }
 }
 
+void require_room(const MergeWork& work, const Delta& target, FileDoor& files) {
+    const std::uint64_t needed = work.new_clusters * target.cluster_size();
+    const std::uint64_t there = files.free_space(target.path());
+    if (needed > there) {
+        throw Error(ErrorCode::no_space,
+                    fmt::format("{} needs {} more for this merge, and its file system has {} free. Nothing was "
+                                "changed; make room and try again",
+                                target.path(), exact_size_text(needed), exact_size_text(there)));
+    }
+}
+
 void move_clusters(std::span<const Delta* const> newest_first, Delta& target, std::uint64_t limit,
                    StepContext& context) {
     const std::uint64_t cluster = target.cluster_size();
-    std::vector<std::byte> buffer;
+    PageBuffer memory;
     bool host_copies = !target.raw();
     std::uint64_t moved = 0;
     for (std::uint64_t first = 0; first < limit;) {
@@ -136,7 +136,7 @@ void move_clusters(std::span<const Delta* const> newest_first, Delta& target, st
             host_copies = done == length;
         }
         if (done < length) {
-            buffer.resize((length - done) * cluster);
+            const std::span<std::byte> buffer = memory.get((length - done) * cluster);
             source->read((first + done) * cluster, buffer);
             write_piece(target, first + done, buffer);
         }
@@ -151,7 +151,7 @@ void move_clusters(std::span<const Delta* const> newest_first, Delta& target, st
 void merge_into(std::span<const Delta* const> newest_first, Delta& target, std::uint64_t disk_sectors,
                 StepContext& context) {
     const std::uint64_t limit = divide_up(disk_sectors * sector_size, target.cluster_size());
-    require_room(merge_work(newest_first, &target, limit), target, context);
+    require_room(merge_work(newest_first, &target, limit), target, context.doors().files);
     if (!target.begun()) {
         target.begin();
     }

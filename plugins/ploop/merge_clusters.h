@@ -21,13 +21,15 @@ MergeWork merge_work(std::span<const Delta* const> newest_first, const Delta* ta
 /// All have one cluster size: else PloopError(fatal_check).
 void require_one_cluster_size(std::span<const Delta* const> deltas);
 
-/// After begin(); not flushed when it returns. Stops at a cancel with Error(interrupted), and before the first
-/// change with Error(no_space) where the host has not enough room for the new clusters.
+/// Error(no_space) where the host has not enough room for the new clusters.
+void require_room(const MergeWork& work, const Delta& target, FileDoor& files);
+
+/// After begin(); not flushed when it returns. Stops at a cancel with Error(interrupted).
 void move_clusters(std::span<const Delta* const> newest_first, Delta& target, std::uint64_t limit,
                    StepContext& context);
 
-/// The whole move: grows the target to `disk_sectors` where it is shorter, moves, cuts it where it is longer,
-/// and closes it. On an error the target stays in use.
+/// The whole move: looks for room, grows the target to `disk_sectors` where it is shorter, moves, cuts it where
+/// it is longer, and closes it. On an error the target stays in use.
 void merge_into(std::span<const Delta* const> newest_first, Delta& target, std::uint64_t disk_sectors,
                 StepContext& context);
 

@@ -69,13 +69,17 @@ void replace_image(PloopDisk& disk, Descriptor changed) {
     finish(disk, changed);
 }
 
+bool replacing_unfinished(const Descriptor& descriptor) {
+    return descriptor.images.size() == 1 && descriptor.images.front().file.ends_with(part_suffix);
+}
+
 bool finish_replacing(PloopDisk& disk) {
     if (disk.descriptor.images.size() != 1) {
         return false;
     }
     FileDoor& files = disk.doors().files;
     const ImageEntry& entry = disk.descriptor.images.front();
-    if (entry.file.ends_with(part_suffix)) {
+    if (replacing_unfinished(disk.descriptor)) {
         finish(disk, disk.descriptor);
         return true;
     }

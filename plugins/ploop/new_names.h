@@ -25,6 +25,8 @@ void take_name(FileDoor& files, const std::string& part, const std::string& path
 /// between the descriptor names the part, so it is right at every moment; a killed run is finished by
 /// finish_replacing.
 void replace_image(PloopDisk& disk, Descriptor changed);
+/// Does the descriptor name a part?
+bool replacing_unfinished(const Descriptor& descriptor);
 /// When the disk was opened for writing: true where something was left to do.
 bool finish_replacing(PloopDisk& disk);
 

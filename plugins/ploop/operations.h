@@ -30,6 +30,8 @@ struct DiskOptions {
     /// Also the locks on the base image by which newer versions of the original know each other. Not where the
     /// core has opened the image, which holds locks on the same bytes.
     bool lock_base_image = false;
+    /// Opened by the process that serves the disk: its images are in use, by us. Nothing is recovered.
+    bool served_by_us = false;
     CancelToken* cancel = nullptr;
     Say say = [](const std::string&) {};
 };
@@ -113,10 +115,13 @@ Plan plan_init(Doors doors, const InitRequest& request, const Say& say);
 Plan plan_convert_mode(PloopDisk& disk, DiskMode mode);
 Plan plan_convert_version(PloopDisk& disk, Version version);
 Plan plan_grow(PloopDisk& disk, std::uint64_t disk_sectors); ///< block device only
+/// The new file must hold the same: all of both is read and compared before anything changes.
 struct ReplaceRequest {
-    std::optional<Uuid> uuid; ///< -u
-    std::string current_file; ///< -o
-    std::string new_file;     ///< -i
+    // Which image: one of these.
+    std::optional<Uuid> uuid{};           ///< -u
+    std::string current_file{};           ///< -o
+    std::optional<std::uint64_t> level{}; ///< -l: 0 is the base of the top's chain
+    std::string new_file{};               ///< -i
     bool keep_name = false;
 };
 Plan plan_replace(PloopDisk& disk, const ReplaceRequest& request);

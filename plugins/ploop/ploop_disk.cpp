@@ -4,6 +4,7 @@
 #include "left_over.h"
 #include "new_names.h"
 #include "operations.h"
+#include "raw_work.h"
 #include "running.h"
 
 #include <disktool/error.h>
@@ -34,6 +35,9 @@ std::unique_ptr<PloopDisk> PloopDisk::open(Doors doors, const std::string& descr
         disk->lock_ = std::make_unique<DescriptorLock>(doors.files, path, options.wait, options.cancel);
         // Someone may have changed it while we waited.
         disk->descriptor = Descriptor::load(doors.files, path);
+        if (options.served_by_us) {
+            return disk;
+        }
         refuse_running(doors.files, disk->file_of(disk->descriptor.top));
         if (options.lock_base_image) {
             disk->lock_->lock_base_image(disk->file_of(disk->descriptor.chain(disk->descriptor.top).front()));
@@ -42,6 +46,7 @@ std::unique_ptr<PloopDisk> PloopDisk::open(Doors doors, const std::string& descr
         if (finish_replacing(*disk)) {
             disk->say("An interrupted conversion of " + path + " was brought to its end");
         }
+        finish_raw_work(*disk);
     }
     return disk;
 }

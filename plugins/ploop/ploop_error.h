@@ -23,11 +23,23 @@ enum class Exit : int {
     stop_command = 12,
     bad_marker = 13,
     still_changing = 14,
+    stat = 15,
+    sync = 16,
     converting = 17,
+    busy = 17, ///< another operation is in progress
+    lock_call = 18,
+    truncate = 19,
+    allocate = 20,
     mount = 21,
+    unmount = 22,
     bad_descriptor = 23,
     make_filesystem = 24,
     resize_filesystem = 26,
+    make_directory = 27,
+    rename = 28,
+    change_table = 33,
+    remove = 35,
+    make_node = 36,
     dirty = 37,
     invalid_parameter = 38,
     no_descriptor = 39,
@@ -47,7 +59,8 @@ class PloopError : public Error {
     Exit exit_;
 };
 
-/// For an error that carries none: not_found → image_open, locked → bad_descriptor (the original's for its
+/// For an error that carries none: of a failed system call, the number of that; a damaged partition table
+/// → change_table; else not_found → image_open, locked → bad_descriptor (the original's for its
 /// lock), no_space → write, damaged → image_open, size_impossible and usage → invalid_parameter, else 1.
 int exit_code_of(const Error& error);
 

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+#include "device_image.h"
 #include "image.h"
 #include "membership.h"
 #include "new_image.h"
+#include "new_names.h"
+#include "operations.h"
 #include "plugin.h"
+#include "raw_work.h"
 
 #include <disktool/error.h>
 
@@ -74,6 +78,11 @@ NewDelta new_delta(const CreateRequest& request) {
     return delta;
 }
 
+/// Killed in it, a run leaves a disk whose image has, for the while, another name than it will.
+bool file_is_changing(const Descriptor& descriptor) {
+    return raw_work_unfinished(descriptor) || replacing_unfinished(descriptor);
+}
+
 void make_file(Doors doors, const CreateRequest& request) {
     const std::unique_ptr<File> file =
         doors.files.open(request.path, {.write = true, .create = true, .exclusive = true});
@@ -91,6 +100,9 @@ int Plugin::probe(std::span<const std::byte> head, const std::string&) {
 }
 
 std::unique_ptr<disktool::Image> Plugin::open(std::unique_ptr<ImageOpener> opener) {
+    if (opener->file().status().type == FileType::block_device) {
+        return std::make_unique<DeviceImage>(std::move(opener));
+    }
     return std::make_unique<Image>(std::move(opener));
 }
 
@@ -103,8 +115,15 @@ std::unique_ptr<WorkingDisk> Plugin::create_disk(Doors doors, const CreateReques
     return open_new_image(doors, request.path);
 }
 
-std::optional<std::string> Plugin::image_behind(Doors doors, const std::string& path) {
-    return top_of(doors.files, path);
+std::optional<std::string> Plugin::image_behind(Doors doors, const std::string& path, Access access) {
+    const std::optional<std::string> descriptor = descriptor_at(doors.files, path);
+    if (!descriptor) {
+        return std::nullopt;
+    }
+    if (access == Access::write && file_is_changing(Descriptor::load(doors.files, *descriptor))) {
+        PloopDisk::open(doors, *descriptor, {}); // which finishes the change
+    }
+    return top_of(doors.files, *descriptor);
 }
 
 std::optional<std::string> Plugin::backing_name(File& file) {

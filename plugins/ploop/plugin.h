@@ -20,7 +20,7 @@ class Plugin final : public FormatPlugin {
     /// Options: "version" ("1", "2"), "cluster_sectors", "preallocated". Makes the image file only.
     void create(Doors doors, const CreateRequest& request) override;
     std::unique_ptr<WorkingDisk> create_disk(Doors doors, const CreateRequest& request) override;
-    std::optional<std::string> image_behind(Doors doors, const std::string& path) override;
+    std::optional<std::string> image_behind(Doors doors, const std::string& path, Access access) override;
     std::optional<std::string> backing_name(File& file) override;
 };
 

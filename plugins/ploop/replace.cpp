@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Another file takes the place of an image: a copy of it, on another storage perhaps.
+#include "replace.h"
+
 #include "disk_change.h"
 #include "image_path.h"
 
@@ -7,6 +9,9 @@
 #include <disktool/size.h>
 
 #include <fmt/format.h>
+
+#include <algorithm>
+#include <vector>
 
 namespace disktool::ploop {
 
@@ -21,14 +26,9 @@ class TakeNameStep final : public Step {
     std::string text() const override { return fmt::format("Rename {} over {}", new_file_, old_file_); }
     Details details() const override { return {{"from", new_file_}, {"to", old_file_}}; }
     void commit(StepContext& context) override {
-        FileDoor& files = context.doors().files;
-        // It may have been copied a moment ago, and what it replaces is gone afterwards.
-        files.open(new_file_, {.write = true})->sync();
-        files.rename(new_file_, old_file_);
-        files.sync_directory(directory_of(old_file_));
-        if (directory_of(new_file_) != directory_of(old_file_)) {
-            files.sync_directory(directory_of(new_file_));
-        }
+        // What it replaces is gone afterwards.
+        sync_replacement(context.doors().files, new_file_);
+        take_old_name(context.doors().files, new_file_, old_file_);
         disk_.say(fmt::format("{} has been replaced by {}", old_file_, new_file_));
     }
     std::string needs_no_undo() const override {
@@ -46,19 +46,30 @@ class SyncFileStep final : public Step {
     std::string kind() const override { return "ploop.sync-image"; }
     std::string text() const override { return fmt::format("Put {} on stable storage", path_); }
     Details details() const override { return {{"file", path_}}; }
-    void commit(StepContext& context) override {
-        context.doors().files.open(path_, {.write = true})->sync();
-        context.doors().files.sync_directory(directory_of(path_));
-    }
+    void commit(StepContext& context) override { sync_replacement(context.doors().files, path_); }
     std::string needs_no_undo() const override { return "a file is not changed by being synced"; }
 
   private:
     std::string path_;
 };
 
-Uuid uuid_of(const PloopDisk& disk, const ReplaceRequest& request) {
-    if (request.uuid.has_value() != request.current_file.empty()) {
-        refuse("Name the image to be replaced either by its uuid (-u) or by its file (-o)");
+Uuid uuid_at(const PloopDisk& disk, std::uint64_t level) {
+    const std::vector<Uuid> chain = disk.descriptor.chain(disk.descriptor.top);
+    if (level >= chain.size()) {
+        refuse(fmt::format("{} has no image at level {}: its levels are 0 (the base) to {} (the top)",
+                           disk.path(), level, chain.size() - 1));
+    }
+    return chain[level];
+}
+
+} // namespace
+
+Uuid uuid_to_replace(const PloopDisk& disk, const ReplaceRequest& request) {
+    if (request.uuid.has_value() + request.level.has_value() + !request.current_file.empty() != 1) {
+        refuse("Name the image to be replaced by its uuid (-u), its level (-l) or its file (-o)");
+    }
+    if (request.level) {
+        return uuid_at(disk, *request.level);
     }
     if (request.uuid) {
         if (disk.descriptor.image(*request.uuid) == nullptr) {
@@ -79,42 +90,123 @@ Uuid uuid_of(const PloopDisk& disk, const ReplaceRequest& request) {
                        request.current_file, disk.path()));
 }
 
-[[noreturn]] void differ(const Delta& one, const Delta& other, const std::string& what) {
+void refuse_replacement(const Delta& one, const Delta& other, const std::string& what) {
     throw PloopError(Exit::fatal_check, ErrorCode::damaged,
                      fmt::format("{} cannot take the place of {}: {}. Only a copy of an image can",
                                  other.path(), one.path(), what));
 }
 
-/// Sizes, header and BAT: not the data, which would take as long as the copy.
-void require_identical(const Delta& one, const Delta& other) {
+namespace {
+
+/// What can be told at once.
+void require_same_kind(const Delta& one, const Delta& other) {
     if (one.raw() != other.raw() || one.file().status().size != other.file().status().size) {
-        differ(one, other,
-               fmt::format("the one has {} and the other {}", exact_size_text(one.file().status().size),
-                           exact_size_text(other.file().status().size)));
+        refuse_replacement(one, other,
+                           fmt::format("the one has {} and the other {}",
+                                       exact_size_text(one.file().status().size),
+                                       exact_size_text(other.file().status().size)));
     }
     Header header = other.header();
     header.in_use = one.header().in_use;
     if (!(header == one.header())) {
-        differ(one, other, "their headers differ");
-    }
-    for (std::uint64_t cluster = 0; cluster < one.clusters(); ++cluster) {
-        if (one.place(cluster) != other.place(cluster)) {
-            differ(one, other, fmt::format("their BATs differ at guest cluster {}", cluster));
-        }
+        refuse_replacement(one, other, "their headers differ");
     }
 }
 
+std::unique_ptr<Delta> open_like(FileDoor& files, const std::string& path, const Delta& model) {
+    auto file = files.open(path, {});
+    return model.raw() ? Delta::open_raw(std::move(file), Access::read, model.header().cluster_sectors)
+                       : Delta::open(std::move(file), Access::read);
+}
+
+/// Reads both. A cluster that only one of them has is a difference: it hides what lies below. In a base nothing
+/// lies below, and zeros are as good there.
+class CompareStep final : public Step {
+  public:
+    CompareStep(PloopDisk& disk, Uuid uuid, std::string new_file, const Delta& present)
+        : disk_(disk), uuid_(std::move(uuid)), new_file_(std::move(new_file)),
+          bytes_(present.allocated_clusters() * present.cluster_size()) {}
+    std::string kind() const override { return "ploop.compare-images"; }
+    std::string text() const override {
+        return fmt::format("Compare {} with {}", new_file_, disk_.file_of(uuid_));
+    }
+    Cost cost() const override {
+        Cost cost;
+        cost.read = 2 * bytes_;
+        return cost;
+    }
+    Details details() const override { return {{"bytes", bytes_}}; }
+    std::string needs_no_undo() const override { return "it only reads"; }
+    void commit(StepContext& context) override {
+        const auto one = disk_.open_delta(uuid_, Access::read);
+        const auto other = open_like(context.doors().files, new_file_, *one);
+        require_same_kind(*one, *other);
+        const bool base = disk_.descriptor.snapshot(uuid_)->parent.is_none();
+        const std::uint64_t unit = one->cluster_size();
+        const std::uint64_t most = std::max<std::uint64_t>(1, at_once / unit);
+        for (std::uint64_t cluster = 0; cluster < one->clusters();) {
+            context.cancel().check();
+            // What neither has is a step, however long.
+            Delta::Run left = one->look(cluster, one->clusters() - cluster);
+            Delta::Run right = other->look(cluster, left.clusters);
+            std::uint64_t count = right.clusters;
+            if (left.offset || right.offset) {
+                count = std::min(count, most);
+                if (left.offset.has_value() != right.offset.has_value() && !base) {
+                    refuse_replacement(
+                        *one, *other,
+                        fmt::format("only one of them holds the guest's cluster {}, at offset {}", cluster,
+                                    cluster * unit));
+                }
+                compare(*one, left, *other, right, cluster * unit, count * unit);
+                context.advance((left.offset.has_value() + right.offset.has_value()) * count * unit);
+            }
+            cluster += count;
+        }
+    }
+
+  private:
+    static constexpr std::uint64_t at_once = 4 * MiB;
+
+    static void read(const Delta& delta, const Delta::Run& run, std::span<std::byte> buffer) {
+        if (run.offset) {
+            delta.read_at(*run.offset, buffer);
+        } else {
+            std::ranges::fill(buffer, std::byte{0});
+        }
+    }
+
+    void compare(const Delta& one, const Delta::Run& left, const Delta& other, const Delta::Run& right,
+                 std::uint64_t offset, std::uint64_t length) {
+        length = std::min(length, one.disk_size() - offset);
+        ours_.resize(length);
+        theirs_.resize(length);
+        read(one, left, ours_);
+        read(other, right, theirs_);
+        const auto [at, there] = std::ranges::mismatch(ours_, theirs_);
+        if (at != ours_.end()) {
+            refuse_replacement(one, other,
+                               fmt::format("the guest's bytes differ at offset {}",
+                                           offset + static_cast<std::uint64_t>(at - ours_.begin())));
+        }
+    }
+
+    PloopDisk& disk_;
+    Uuid uuid_;
+    std::string new_file_;
+    std::uint64_t bytes_;
+    std::vector<std::byte> ours_, theirs_;
+};
+
 } // namespace
 
-Plan plan_replace(PloopDisk& disk, const ReplaceRequest& request) {
-    const Uuid uuid = uuid_of(disk, request);
+std::string replacement_of(const PloopDisk& disk, const ReplaceRequest& request) {
     FileDoor& files = disk.doors().files;
     if (request.new_file.empty() || !files.status(request.new_file)) {
         refuse(fmt::format("There is no file \"{}\" to take the place of the image; name one with -i",
                            request.new_file));
     }
-    const std::string old_file = disk.file_of(uuid);
-    const std::string new_file = disk.gated(request.new_file);
+    std::string new_file = disk.gated(request.new_file);
     for (const ImageEntry& entry : disk.descriptor.images) {
         const std::optional<FileStatus> status =
             files.status(joined_path(directory_of(disk.path()), entry.file));
@@ -122,18 +214,10 @@ Plan plan_replace(PloopDisk& disk, const ReplaceRequest& request) {
             refuse(fmt::format("{} is an image of this disk already", new_file));
         }
     }
-    const auto old_delta = disk.open_delta(uuid, Access::read);
-    auto file = files.open(new_file, {});
-    const auto new_delta = old_delta->raw()
-                               ? Delta::open_raw(std::move(file), Access::read, disk.descriptor.cluster_sectors)
-                               : Delta::open(std::move(file), Access::read);
-    require_identical(*old_delta, *new_delta);
+    return new_file;
+}
 
-    Plan plan("replace", disk.path());
-    if (request.keep_name) {
-        plan.add(std::make_unique<TakeNameStep>(disk, new_file, old_file));
-        return plan;
-    }
+Descriptor with_replacement(const PloopDisk& disk, const Uuid& uuid, const std::string& new_file) {
     Descriptor after = disk.descriptor;
     for (ImageEntry& entry : after.images) {
         if (entry.uuid == uuid) {
@@ -141,7 +225,36 @@ Plan plan_replace(PloopDisk& disk, const ReplaceRequest& request) {
             entry.path = new_file;
         }
     }
-    const auto change = std::make_shared<DiskChange>(disk, "replace", std::move(after));
+    return after;
+}
+
+void sync_replacement(FileDoor& files, const std::string& new_file) {
+    files.open(new_file, {.write = true})->sync();
+    files.sync_directory(directory_of(new_file));
+}
+
+void take_old_name(FileDoor& files, const std::string& new_file, const std::string& old_file) {
+    files.rename(new_file, old_file);
+    files.sync_directory(directory_of(old_file));
+    if (directory_of(new_file) != directory_of(old_file)) {
+        files.sync_directory(directory_of(new_file));
+    }
+}
+
+Plan plan_replace(PloopDisk& disk, const ReplaceRequest& request) {
+    const Uuid uuid = uuid_to_replace(disk, request);
+    const std::string old_file = disk.file_of(uuid);
+    const std::string new_file = replacement_of(disk, request);
+    const auto old_delta = disk.open_delta(uuid, Access::read);
+    require_same_kind(*old_delta, *open_like(files, new_file, *old_delta));
+
+    Plan plan("replace", disk.path());
+    plan.add(std::make_unique<CompareStep>(disk, uuid, new_file, *old_delta));
+    if (request.keep_name) {
+        plan.add(std::make_unique<TakeNameStep>(disk, new_file, old_file));
+        return plan;
+    }
+    const auto change = std::make_shared<DiskChange>(disk, "replace", with_replacement(disk, uuid, new_file));
     plan.add(std::make_unique<SyncFileStep>(new_file));
     add_switch(plan, change, fmt::format("Store the descriptor with {} in the place of {}", new_file, old_file),
                fmt::format("{} has been replaced by {}", old_file, new_file));

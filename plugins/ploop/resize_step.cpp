@@ -24,6 +24,9 @@ class ResizeStep final : public Step {
                            size_text(old_size_), size_text(request_.new_size));
     }
     Cost cost() const override {
+        if (image_.raw()) {
+            return raw_cost();
+        }
         const Header& now = image_.delta().header();
         const std::uint64_t entries = divide_up(request_.new_size, image_.delta().cluster_size());
         const std::uint64_t tables = std::max(now.data_start(), table_clusters(entries, now.cluster_sectors));
@@ -35,7 +38,7 @@ class ResizeStep final : public Step {
         return cost;
     }
     std::string needs_no_undo() const override {
-        return "the image changes at one instant, and before that nothing refers to what was written";
+        return "the disk changes at one instant, and before that nothing refers to what was written";
     }
     void commit(StepContext& context) override {
         context.cancel().check();
@@ -51,6 +54,16 @@ class ResizeStep final : public Step {
     }
 
   private:
+    Cost raw_cost() const {
+        Cost cost;
+        // To the delta, and from there to the image.
+        const std::uint64_t changed = request_.patches.size() * image_.delta().cluster_size();
+        cost.read = changed;
+        cost.written = 2 * changed;
+        cost.space = changed + request_.new_size - std::min(request_.new_size, old_size_);
+        return cost;
+    }
+
     Image& image_;
     ResizeRequest request_;
     std::uint64_t old_size_;

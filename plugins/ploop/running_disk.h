@@ -7,6 +7,7 @@
 #include "operations.h"
 
 #include <disktool/doors.h>
+#include <disktool/size.h>
 
 #include <cstdint>
 #include <functional>
@@ -18,13 +19,16 @@
 namespace disktool::ploop {
 
 struct RunningSource {
-    std::string descriptor;          ///< absolute; empty: the images alone
-    std::optional<Uuid> uuid;        ///< of a descriptor: up to that one (read-only unless it is the top); none: the top
+    std::string descriptor; ///< absolute; empty: the images alone
+    std::optional<Uuid>
+        uuid; ///< of a descriptor: up to that one (read-only unless it is the top); none: the top
     std::vector<std::string> images; ///< without a descriptor: base first
     bool raw_base = false;           ///< without a descriptor: the first is raw, with clusters of:
     std::uint32_t raw_cluster_sectors = 0;
     bool read_only = false;
     std::vector<std::string> allowed; ///< folders for image files, as of DiskOptions
+    /// What a verb copies while guest I/O waits, at most (but a cluster at least), and between two flushes.
+    std::uint64_t batch_bytes = 4 * MiB, round_bytes = 64 * MiB;
 };
 
 /// The clusters of the disk in one run of a file, where they are: a loop device needs no server for that.
@@ -49,13 +53,17 @@ struct TrackedRanges {
 /// locks: flock and QEMU's bytes, exclusive on the top, shared on those below, so that neither QEMU nor another
 /// of our programs changes one.
 ///
+/// The locks tell other programs that the disk is in use from the moment that open() returns, before any state
+/// file does.
+///
 /// Each verb takes the descriptor's lock for itself, is old-or-new at any kill of this process (docs/
 /// ploop-devices.md), and holds guest I/O up for no longer than it says. Verbs: one at a time. The device:
 /// any threads, also beside a verb. Errors: PloopError with the codes of the verbs at rest.
 class RunningDisk {
   public:
-    /// With a descriptor: its lock is held meanwhile; an interrupted verb is recovered, every delta checked and a
-    /// dirty top repaired, as the original's mount does (exit 37 without a descriptor). `say`: lines for the user.
+    /// With a descriptor: its lock is held meanwhile; an interrupted verb is recovered, every delta checked and
+    /// a dirty top repaired, as the original's mount does (exit 37 without a descriptor). `say`: lines for the
+    /// user.
     static std::unique_ptr<RunningDisk> open(Doors doors, const RunningSource& source, const Say& say);
     virtual ~RunningDisk(); ///< without close(): as a crash leaves it
 
@@ -64,20 +72,22 @@ class RunningDisk {
     virtual std::uint32_t cluster_sectors() const = 0;
     virtual std::vector<std::string> images() const = 0; ///< now; base first, absolute
     virtual Uuid uuid() const = 0;                       ///< of the top of them; none without a descriptor
-    /// Before the device is served: does all of the disk lie in one run of one file?
-    virtual std::optional<WholeRun> whole_run() const = 0;
+    /// Before the device is served: does all of the disk lie in one run of one file? Whoever asks may write
+    /// there, as long as no verb runs and the disk is not closed.
+    virtual std::optional<WholeRun> whole_run() = 0;
 
     // Verbs. Without a descriptor only grow, compact and tracking: else PloopError(invalid_parameter). Of a
     // read-only disk: the same.
     struct SnapshotDone {
         Uuid uuid;
-        std::string file;            ///< of the new top
+        std::string file;             ///< of the new top
         std::uint64_t stalled_us = 0; ///< how long guest I/O was held up
     };
     /// Freeze, then guest I/O held up: old top flushed and closed, descriptor switched, new top in its place.
-    virtual SnapshotDone snapshot(const SnapshotRequest& request, bool temporary, const Freezer& freezer, const Say& say) = 0;
-    /// As `snapshot-merge` at rest, in all its forms. Lower images are merged beside guest I/O; of the running top,
-    /// clusters move down in small batches, each holding I/O up for some milliseconds.
+    virtual SnapshotDone snapshot(const SnapshotRequest& request, bool temporary, const Freezer& freezer,
+                                  const Say& say) = 0;
+    /// As `snapshot-merge` at rest, in all its forms. Lower images are merged beside guest I/O; of the running
+    /// top, clusters move down in small batches, each holding I/O up for some milliseconds.
     using Progress = std::function<void(std::uint64_t done, std::uint64_t total)>;
     virtual void merge(const MergeRequest& request, const Say& say, const Progress& progress) = 0;
     virtual void remove_snapshot(const Uuid& uuid, const Say& say, const Progress& progress) = 0;
@@ -93,8 +103,9 @@ class RunningDisk {
     virtual std::uint64_t compact(const Progress& progress, const std::function<bool()>& cancelled) = 0;
     virtual std::uint64_t free_clusters() const = 0; ///< holes in the top's file
 
-    // The write tracker, of the top's file. start(): from now on. next(): what was written since start() or the last
-    // next(), flushed before it is told, so that the file holds it. While it runs the verbs above are refused (17).
+    // The write tracker, of the top's file. start(): from now on. next(): what was written since start() or the
+    // last next(), flushed before it is told, so that the file holds it. While it runs the verbs above are
+    // refused (17).
     virtual TrackedRanges track_start() = 0;
     virtual TrackedRanges track_next() = 0;
     virtual void track_stop() = 0;

@@ -60,7 +60,7 @@ std::unique_ptr<Step> forget_usage_step(const PloopDisk& disk) {
     return status && status->type == FileType::regular ? std::make_unique<ForgetStatfsStep>(path) : nullptr;
 }
 
-Plan plan_snapshot(PloopDisk& disk, const SnapshotRequest& request) {
+void refuse_bitmap(const PloopDisk& disk, const SnapshotRequest& request) {
     if (request.bitmap) {
         throw PloopError(
             Exit::no_tracking, ErrorCode::unsupported,
@@ -69,6 +69,10 @@ Plan plan_snapshot(PloopDisk& disk, const SnapshotRequest& request) {
                         disk.path()),
             Reason::feature_not_supported);
     }
+}
+
+Plan plan_snapshot(PloopDisk& disk, const SnapshotRequest& request) {
+    refuse_bitmap(disk, request);
     const Uuid uuid = request.uuid.value_or(Uuid::random());
     Descriptor after = disk.descriptor;
     const Uuid top = disk.descriptor.top;

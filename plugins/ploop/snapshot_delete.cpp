@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // A snapshot goes: a leaf with its file, one with a single child by a merge of the two, one with several when
 // it has a single one left (until then it is marked as temporary).
+#include "snapshot_delete.h"
+
 #include "snapshot_merge.h"
 
 #include <disktool/error.h>
@@ -69,6 +71,8 @@ std::optional<Descriptor> add_removal(Plan& plan, PloopDisk& disk, const Descrip
     return std::nullopt;
 }
 
+} // namespace
+
 std::optional<Uuid> removable_temporary(const Descriptor& descriptor) {
     for (const SnapshotEntry& entry : descriptor.snapshots) {
         if (entry.temporary && !(entry.uuid == descriptor.top) && descriptor.children(entry.uuid).size() <= 1) {
@@ -78,27 +82,24 @@ std::optional<Uuid> removable_temporary(const Descriptor& descriptor) {
     return std::nullopt;
 }
 
-void add_mark(Plan& plan, PloopDisk& disk, const Uuid& uuid) {
-    const std::size_t count = disk.descriptor.children(uuid).size();
+Descriptor marked_for_deletion(const PloopDisk& disk, const Uuid& uuid) {
     if (disk.descriptor.snapshot(uuid)->temporary) {
         throw PloopError(
             Exit::no_memory_or_failure, ErrorCode::unsupported,
             fmt::format("Snapshot {} has {} snapshots on it and is marked for deletion already: it goes "
                         "as soon as a snapshot-delete leaves it with a single one",
-                        uuid.text(), count));
+                        uuid.text(), disk.descriptor.children(uuid).size()));
     }
     Descriptor after = disk.descriptor;
     after.set_temporary(uuid, true);
-    const auto change = std::make_shared<DiskChange>(disk, "snapshot-delete", std::move(after));
-    add_switch(plan, change,
-               fmt::format("Store the descriptor: mark {} as temporary, since {} snapshots are on it",
-                           uuid.text(), count),
-               fmt::format(
-                   "There are {} snapshots on {}: it is marked as temporary and goes when a single one is left",
-                   count, uuid.text()));
+    return after;
 }
 
-} // namespace
+std::string deletion_mark_text(const Descriptor& after, const Uuid& uuid) {
+    return fmt::format(
+        "There are {} snapshots on {}: it is marked as temporary and goes when a single one is left",
+        after.children(uuid).size(), uuid.text());
+}
 
 Plan plan_snapshot_delete(PloopDisk& disk, const Uuid& uuid) {
     if (disk.descriptor.snapshot(uuid) == nullptr) {
@@ -108,7 +109,12 @@ Plan plan_snapshot_delete(PloopDisk& disk, const Uuid& uuid) {
     Plan plan("snapshot-delete", disk.path());
     std::optional<Descriptor> after = add_removal(plan, disk, disk.descriptor, uuid);
     if (!after) {
-        add_mark(plan, disk, uuid);
+        const auto change =
+            std::make_shared<DiskChange>(disk, "snapshot-delete", marked_for_deletion(disk, uuid));
+        add_switch(plan, change,
+                   fmt::format("Store the descriptor: mark {} as temporary, since {} snapshots are on it",
+                               uuid.text(), disk.descriptor.children(uuid).size()),
+                   deletion_mark_text(change->after, uuid));
         return plan;
     }
     // One round for each is enough: none is marked here.

@@ -150,7 +150,8 @@ void MergeStep::undo(StepContext& context) {
     change_->roll_back();
 }
 
-/// Nobody else may look through a delta that is about to change.
+} // namespace
+
 void require_single_children(const PloopDisk& disk, const Descriptor& descriptor, const Segment& segment) {
     for (std::size_t i = 0; i + 1 < segment.size(); ++i) {
         const std::size_t count = descriptor.children(segment[i]).size();
@@ -163,13 +164,13 @@ void require_single_children(const PloopDisk& disk, const Descriptor& descriptor
     }
 }
 
-/// Clusters behind the end of the highest one would go with the merge, though a larger disk above may see them.
-void require_nothing_behind(const Deltas& deltas, const Descriptor& descriptor, const Uuid& highest) {
+void require_nothing_behind(std::span<const Delta* const> newest_first, const Descriptor& descriptor,
+                            const Uuid& highest) {
     if (descriptor.children(highest).empty()) {
         return;
     }
-    for (const auto& delta : deltas) {
-        for (std::uint64_t cluster = deltas.back()->clusters(); cluster < delta->clusters(); ++cluster) {
+    for (const Delta* delta : newest_first) {
+        for (std::uint64_t cluster = newest_first.front()->clusters(); cluster < delta->clusters(); ++cluster) {
             if (delta->place(cluster)) {
                 refuse(fmt::format("{} holds data behind the end of snapshot {}, which is smaller; merge the "
                                    "snapshots above that one first",
@@ -179,7 +180,13 @@ void require_nothing_behind(const Deltas& deltas, const Descriptor& descriptor, 
     }
 }
 
-Segment segment_of(PloopDisk& disk, const MergeRequest& request) {
+Segment segment_of(const PloopDisk& disk, const MergeRequest& request) {
+    if (request.all && (request.uuid || request.range_end)) {
+        refuse("Options -u and -A can't be used together: -A merges all snapshots");
+    }
+    if (request.range_end && !request.uuid) {
+        refuse("-U gives the other end of a range and needs -u");
+    }
     const Descriptor& descriptor = disk.descriptor;
     for (const auto& named : {request.uuid, request.range_end}) {
         if (named && descriptor.snapshot(*named) == nullptr) {
@@ -216,20 +223,42 @@ Segment segment_of(PloopDisk& disk, const MergeRequest& request) {
                              one.text(), request.range_end->text()));
 }
 
-} // namespace
+std::string new_file_of(const PloopDisk& disk, const MergeRequest& request) {
+    if (request.new_file.empty()) {
+        return {};
+    }
+    std::string new_file = disk.gated(request.new_file);
+    if (disk.doors().files.status(new_file, false)) {
+        refuse(fmt::format("{} exists already; name a file that does not", new_file));
+    }
+    return new_file;
+}
+
+void refuse_new_of_raw(const Descriptor& descriptor, const Segment& segment, const std::string& new_file) {
+    if (descriptor.image(segment.front())->raw && !new_file.empty()) {
+        throw PloopError(
+            Exit::image_open, ErrorCode::unsupported,
+            fmt::format("{} is a raw image, which cannot be merged into a new file (-n). Merge into "
+                        "it, without -n",
+                        descriptor.image(segment.front())->file),
+            Reason::format_not_supported);
+    }
+}
+
+Descriptor merged(const Descriptor& before, const Segment& segment, const std::string& file) {
+    Descriptor after = before;
+    // From below: each merge gives the lowest file the next uuid.
+    for (std::size_t i = 1; i < segment.size(); ++i) {
+        after.merge(segment[i], file);
+    }
+    return after;
+}
 
 Descriptor add_merge(Plan& plan, PloopDisk& disk, const std::string& verb, const Descriptor& before,
                      const Segment& segment, const std::string& new_file) {
     require_single_children(disk, before, segment);
     const bool raw = before.image(segment.front())->raw;
-    if (raw && !new_file.empty()) {
-        throw PloopError(
-            Exit::image_open, ErrorCode::unsupported,
-            fmt::format("{} is a raw image, which cannot be merged into a new file (-n). Merge into "
-                        "it, without -n",
-                        before.image(segment.front())->file),
-            Reason::format_not_supported);
-    }
+    refuse_new_of_raw(before, segment, new_file);
     Deltas deltas;
     std::vector<std::string> names, paths;
     for (const Uuid& uuid : segment) {
@@ -238,13 +267,10 @@ Descriptor add_merge(Plan& plan, PloopDisk& disk, const std::string& verb, const
         paths.push_back(deltas.back()->path());
     }
     require_one_cluster_size(newest_first(deltas, 0));
-    require_nothing_behind(deltas, before, segment.back());
+    require_nothing_behind(newest_first(deltas, 0), before, segment.back());
 
-    Descriptor after = before;
-    // From below: each merge gives the lowest file the next uuid.
-    for (std::size_t i = 1; i < segment.size(); ++i) {
-        after.merge(segment[i], new_file.empty() ? before.image(segment.front())->file : new_file);
-    }
+    const Descriptor after =
+        merged(before, segment, new_file.empty() ? before.image(segment.front())->file : new_file);
     const auto change = std::make_shared<DiskChange>(disk, verb, after);
     if (new_file.empty()) {
         change->will_change(paths.front());
@@ -267,22 +293,9 @@ Descriptor add_merge(Plan& plan, PloopDisk& disk, const std::string& verb, const
 }
 
 Plan plan_snapshot_merge(PloopDisk& disk, const MergeRequest& request) {
-    if (request.all && (request.uuid || request.range_end)) {
-        refuse("Options -u and -A can't be used together: -A merges all snapshots");
-    }
-    if (request.range_end && !request.uuid) {
-        refuse("-U gives the other end of a range and needs -u");
-    }
     Plan plan("snapshot-merge", disk.path());
     const Segment segment = segment_of(disk, request);
-    std::string new_file;
-    if (!request.new_file.empty()) {
-        new_file = disk.gated(request.new_file);
-        if (disk.doors().files.status(new_file, false)) {
-            refuse(fmt::format("{} exists already; name a file that does not", new_file));
-        }
-    }
-    add_merge(plan, disk, "snapshot-merge", disk.descriptor, segment, new_file);
+    add_merge(plan, disk, "snapshot-merge", disk.descriptor, segment, new_file_of(disk, request));
     return plan;
 }
 

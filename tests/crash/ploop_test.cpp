@@ -2,6 +2,7 @@
 // Ploop disks: every verb that changes one, killed and failing at each of its changes. The disk is first read
 // as it lies, then opened for writing (which puts right what a kill left), then the verb runs again.
 #include "crash_states.h"
+#include "descriptor_lock.h"
 #include "image/session.h"
 #include "operations.h"
 #include "plan/job.h"
@@ -20,6 +21,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <random>
+#include <thread>
 
 namespace fs = std::filesystem;
 
@@ -105,14 +107,16 @@ std::vector<std::byte> content_of(const std::string& xml) {
     };
     append(chain.size());
     std::vector<std::byte> data(cluster);
+    std::uint64_t next = 0; // holes of a raw file need not keep to clusters
     for (const Extent& extent : chain.extents({0, chain.size()})) {
-        for (std::uint64_t at = extent.range.offset; extent.kind == ExtentKind::data && at < extent.range.end();
-             at += cluster) {
+        for (std::uint64_t at = std::max(next, round_down(extent.range.offset, cluster));
+             extent.kind == ExtentKind::data && at < extent.range.end(); at += cluster) {
             chain.read(at, data);
             if (!all_zero(data)) {
                 append(at);
                 content.insert(content.end(), data.begin(), data.end());
             }
+            next = at + cluster;
         }
     }
     return content;
@@ -178,6 +182,19 @@ void make_chain(const fs::path& folder) {
     fill(folder, 2, 7, 3);
 }
 
+/// With a GPT, which moves with the end of the disk.
+void make_raw(const fs::path& folder) {
+    init(folder, 60, DiskMode::raw);
+    fill(folder, 5, 3, 1);
+    run_tool({"sgdisk", "-a", "1", "-n", "1:512:1535", (folder / "root.hdd").string()});
+}
+
+void make_raw_chain(const fs::path& folder) {
+    make_raw(folder);
+    snapshot(folder, "{11111111-1111-1111-1111-111111111111}");
+    fill(folder, 6, 5, 2);
+}
+
 template <typename PlanOf>
 auto by_plan(PlanOf plan_of) {
     return [plan_of](Doors doors, const std::string& xml) {
@@ -201,6 +218,10 @@ std::vector<PloopScenario> scenarios() {
         {"GrowVersion1", make_plain(60, ploop::Version::v1), resize_to(100), true},
         {"GrowChain", make_chain, resize_to(90), true},
         {"ShrinkTail", make_plain(60), resize_to(31), true},
+        {"GrowRaw", make_raw, resize_to(90), true},
+        {"ShrinkRaw", make_raw, resize_to(50), true},
+        {"GrowSnapshotOfRaw", make_raw_chain, resize_to(90), true},
+        {"ShrinkSnapshotOfRaw", make_raw_chain, resize_to(50), true},
         {"ToRaw", make_plain(60), to_mode(DiskMode::raw)},
         {"FromRaw",
          [](const fs::path& folder) {
@@ -326,6 +347,70 @@ TEST_P(PloopVerb, FailingAnywhereLeavesOldOrNew) {
             failed = door.failed();
             judge(folder.path());
         }
+    }
+}
+
+TEST(PloopSession, AnImageThatGotASnapshotWhileWeWaitedIsNotWritten) {
+    TemporaryFolder folder;
+    make_plain(20)(folder.path());
+    const std::string xml = folder / descriptor_name;
+    auto lock =
+        std::make_unique<ploop::DescriptorLock>(real_doors().files, xml, std::chrono::seconds(0), nullptr);
+    std::string sentence = "it was opened";
+    std::thread opening([&] {
+        try {
+            OpenOptions options;
+            options.access = Access::write;
+            Session::open(real_doors(), registry(), xml, options);
+        } catch (const Error& error) {
+            EXPECT_EQ(error.code(), ErrorCode::locked);
+            sentence = error.what();
+        }
+    });
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    ploop::Descriptor changed = ploop::Descriptor::load(real_doors().files, xml);
+    {
+        const auto file = real_doors().files.open(folder / "above", {.write = true, .create = true});
+        ploop::Delta::create(*file, {20 * cluster_sectors, cluster_sectors, ploop::Version::v2, false});
+    }
+    changed.add_snapshot(Uuid::random(), "above");
+    changed.store(real_doors().files, xml);
+    lock.reset();
+    opening.join();
+    EXPECT_NE(sentence.find("was changed by another program"), std::string::npos) << sentence;
+}
+
+/// Killed when the descriptor named the new file: whoever opens it for writing works on the one that stays.
+TEST(PloopSession, FollowsADiskWhoseFileIsChanging) {
+    for (const bool raw : {false, true}) {
+        TemporaryFolder folder, left;
+        raw ? make_raw(folder.path()) : make_plain(60)(folder.path());
+        RecordingDoor door(folder.path());
+        const std::string xml = folder / descriptor_name;
+        if (raw) {
+            resize({door, real_doors().processes}, xml, 70);
+        } else {
+            const auto disk = open_disk({door, real_doors().processes}, xml);
+            run_plan_of({door, real_doors().processes}, ploop::plan_convert_mode(*disk, DiskMode::raw));
+        }
+        int changing = 0;
+        for (const std::size_t cut : door.cuts()) {
+            door.materialise(cut, Survivors::all, left.path());
+            const std::string text = read_file(left / descriptor_name);
+            if (text.find(".disktool-") == std::string::npos) {
+                continue;
+            }
+            ++changing;
+            SCOPED_TRACE(door.describe(cut));
+            fs::remove(left / "root.hdd.disktool-job"); // which tells of other inodes
+            OpenOptions options;
+            options.access = Access::write;
+            const auto session = Session::open(real_doors(), registry(), left / descriptor_name, options);
+            EXPECT_EQ(fs::path(session->path()).filename(), "root.hdd");
+            EXPECT_EQ(session->image().info().virtual_size, (raw ? 70 : 60) * cluster);
+            EXPECT_EQ(session->image().info().chain.size(), 1u);
+        }
+        EXPECT_GT(changing, 0);
     }
 }
 

@@ -1,37 +1,49 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Sourced by the tests of devices. States lie in a folder of the test's own; whatever is left at its end is unmounted
-# and taken away. Needs root, FUSE and loop devices; skips without.
-[ "$(id -u)" = 0 ] && [ -w /dev/fuse ] && [ -w /dev/loop-control ] || { echo "no root, no /dev/fuse or no loop devices"; exit 77; }
+# Sourced by every test of devices: as root, with real loop devices and mounts. What a test has started is taken down at its end,
+# however that comes: mounts below $WORK, devices of its own run folder, their processes.
 source "$(dirname "$0")/../cli/common.sh"
-export DISKTOOL_RUN=$WORK/run
-export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}log_path=$WORK/asan" # a daemon has no standard error
-CLIENT=$DISKTOOL_BUILD/tests/device-client
-PLAIN=$DISKTOOL_BUILD/tests/plain-device
-# Numbers of our own, so that tests beside this one may have theirs.
-FIRST=$((20000 + RANDOM % 40000))
-sanitized() { grep -q 'DISKTOOL_SANITIZE:BOOL=ON' "$DISKTOOL_BUILD/CMakeCache.txt"; }
+PLOOP=$DISKTOOL_BIN/ploop
+X=DiskDescriptor.xml
+U1={11111111-1111-1111-1111-111111111111} U2={22222222-2222-2222-2222-222222222222} U3={33333333-3333-3333-3333-333333333333}
+TOP={5fbaabe3-6958-40ff-92a7-860e329aab41}
+skip() { echo "skipped: $*"; exit 77; }
+[ "$(id -u)" = 0 ] || skip "not root"
+[ -w /dev/loop-control ] && [ -w /dev/fuse ] || skip "no loop devices, or no FUSE"
+[ -x "$DISKTOOL_BIN/../libexec/disktool/ploop-device" ] || skip "ploop-device is not built"
+chmod 755 "$WORK"
+export DISKTOOL_RUN=$WORK/run # others may run devices at the same time
 
-clear_devices() {
-  local m n p
-  for m in "$WORK"/m*; do mountpoint -q "$m" && { fsfreeze -u "$m"; umount -l "$m"; }; done
-  "$CLIENT" states | jq -r '.[] | "\(.minor) \(.pid) \(.alive)"' | while read -r n p alive; do
-    "$CLIENT" ask "$n" stop > /dev/null || { [ "$alive" = true ] && kill -9 "$p" && sleep 0.3; "$CLIENT" remove "$n"; }
+mounts_below() { awk -v w="$1/" '{ gsub(/\\040/, " ", $2); if (index($2 "/", w) == 1) print $2 }' /proc/self/mounts | tac; }
+take_down() {
+  local point state pid loop
+  cd /
+  while read -r point; do umount -l "$point"; done < <(mounts_below "$WORK")
+  for state in "$DISKTOOL_RUN"/ploop*.json; do
+    [ -e "$state" ] || continue
+    "$PLOOP" stop -d "$(jq -r .node "$state")" && continue
+    pid=$(jq -r .pid "$state") loop=$(jq -r .loop "$state")
+    [ "$(readlink "/proc/$pid/exe" 2> /dev/null)" = "$(realpath "$DISKTOOL_BIN/../libexec/disktool/ploop-device")" ] && kill -KILL "$pid"
+    losetup -d "$loop"
+    rm -f "$(jq -r .node "$state")" $(jq -r '.partitions[].node' "$state")
   done
 }
-AT_EXIT+=(clear_devices)
-no_reports() { # of sanitizers
-  local f; for f in "$WORK"/asan*; do [ -e "$f" ] && die "$(cat "$f")"; done; return 0
-}
+AT_EXIT+=(take_down)
 
-start() { expect 0 "$CLIENT" start "$@"; tail -n 1 out > state; } # PROGRAM CONFIG [WORD...]
-state() { jq -r ".state$1" < state; }
-ask() { expect 0 "$CLIENT" ask "$@"; }
-alive() { [ "$("$CLIENT" states | jq -r ".[] | select(.minor == $1) | .alive")" = true ]; }
-# gone MINOR: nothing is left of it. Another test may have its loop device by now, so that is known by its name.
-gone() {
-  [ ! -e "$DISKTOOL_RUN/ploop$1.json" ] && [ ! -e "$DISKTOOL_RUN/ploop$1.sock" ] && ! compgen -G "/dev/ploop$1" > /dev/null &&
-    ! compgen -G "/dev/ploop$1p*" > /dev/null && ! "$CLIENT" loops | grep -q "^/dev/ploop$1 "
+# device_of DISK: the number of the device that was mounted last of that disk or image; its state file is $(state N).
+state() { echo "$DISKTOOL_RUN/ploop$1.json"; }
+field() { jq -r ".$2" "$(state "$1")"; }
+minor() { json .device | tr -dc 0-9; } # of the last --json output
+# disk NAME: a folder with an ext4 disk of 300 MiB; quick, since it is made once.
+disk() {
+  [ -d "$WORK/pattern" ] || (mkdir "$WORK/pattern"; cd "$WORK/pattern"; "$PLOOP" init -s 300M root.hdd > /dev/null)
+  cp -r --sparse=never "$WORK/pattern" "$1" # check takes holes for damage
 }
-soon() { local i; for ((i = 0; i < 100; i++)); do "$@" && return; sleep 0.1; done; die "not within 10 s: $*"; }
-not() { ! "$@"; }
-running() { [ -e "/proc/$1/status" ] && ! grep -q '^State:.*Z' "/proc/$1/status"; }
+# mounted FOLDER, and not.
+mounted() { mountpoint -q "$1" || die "$1 is not mounted"; }
+not_mounted() { ! mountpoint -q "$1" || die "$1 is mounted"; }
+nothing_left() { # of any device
+  expect 0 "$PLOOP" list -a; [ -z "$OUT" ] || die "devices are left: $OUT"
+  [ -z "$(ls "$DISKTOOL_RUN" 2> /dev/null | grep -v '\.lock$')" ] || die "left in the run folder: $(ls "$DISKTOOL_RUN")"
+}
+in_use() { [ "$(od -An -tx4 -j44 -N4 "$1" | tr -d ' ')" = 746f6e59 ]; }
+closed() { ! in_use "$1" || die "$1 bears the in-use mark"; }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # What the one who uses a device sees when its disk fails or waits, when file systems on it are frozen, and when its
 # process is killed at work. Nothing may hang: each command has its time.
-source "$(dirname "$0")/common.sh"
+source "$(dirname "$0")/process_common.sh"
 N=$FIRST
 truncate -s 64M disk.img; sgdisk -n 1:2048:0 disk.img > /dev/null
 config="{\"image\": \"$WORK/disk.img\", \"minor\": $N}"

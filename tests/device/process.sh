@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The life of a device's process: words and configuration, what is there while it runs, who is refused, how it ends.
-source "$(dirname "$0")/common.sh"
+source "$(dirname "$0")/process_common.sh"
 N=$FIRST
 truncate -s 64M disk.img; sgdisk -n 1:2048:+20M -n 3:0:+10M disk.img > /dev/null
 config() { echo "{\"image\": \"$WORK/disk.img\", \"minor\": $N${1:+, $1}}"; }

@@ -17,6 +17,36 @@ namespace fs = std::filesystem;
 
 namespace disktool::test {
 
+namespace {
+
+/// As the real door tells it.
+SystemCall call_of(ChangeKind kind) {
+    switch (kind) {
+    case ChangeKind::write:
+        return SystemCall::write;
+    case ChangeKind::punch_hole:
+    case ChangeKind::zero:
+    case ChangeKind::allocate:
+        return SystemCall::allocate;
+    case ChangeKind::truncate:
+        return SystemCall::truncate;
+    case ChangeKind::sync:
+    case ChangeKind::failed_sync:
+    case ChangeKind::sync_directory:
+        return SystemCall::sync;
+    case ChangeKind::create:
+    case ChangeKind::link:
+        return SystemCall::create;
+    case ChangeKind::rename:
+        return SystemCall::rename;
+    case ChangeKind::remove:
+        return SystemCall::remove;
+    }
+    return SystemCall::other;
+}
+
+} // namespace
+
 std::string Change::text() const {
     const auto about_range = [&](std::string_view action) {
         return fmt::format("{} {} bytes at offset {} of {}", action, range.length, range.offset, path);
@@ -77,7 +107,7 @@ class RecordingDoor::RecordingFile : public File {
             door_.perform(std::move(change), [&] { real_->write(offset, fits); });
         }
         if (room < data.size())
-            throw SystemError("Cannot write to", path(), ENOSPC);
+            throw SystemError("Cannot write to", path(), ENOSPC, SystemCall::write);
     }
     void punch_hole(Range range) override {
         door_.perform(content(ChangeKind::punch_hole, range), [&] { real_->punch_hole(range); });
@@ -120,7 +150,7 @@ class RecordingDoor::RecordingFile : public File {
     void need_space(std::uint64_t bytes) {
         const std::lock_guard lock(door_.mutex_);
         if (door_.take_space(bytes) < bytes)
-            throw SystemError("Cannot reserve room in", path(), ENOSPC);
+            throw SystemError("Cannot reserve room in", path(), ENOSPC, SystemCall::allocate);
     }
 
     RecordingDoor& door_;
@@ -189,11 +219,12 @@ void RecordingDoor::perform(Change change, Action action) {
         error_number = is_due(sync_failure_);
     if (error_number != 0) {
         const std::string text = change.text();
+        const SystemCall call = call_of(change.kind);
         if (change.kind == ChangeKind::sync) {
             change.kind = ChangeKind::failed_sync;
             changes_.push_back(std::move(change));
         }
-        throw SystemError("The test lets this fail:", text, error_number);
+        throw SystemError("The test lets this fail:", text, error_number, call);
     }
     action();
     changes_.push_back(std::move(change));

@@ -69,7 +69,7 @@ _ploop() {
         init:-s | resize:-s | grow:-s | balloon:--to-free | balloon:--min-block) # a number, then its unit
             [[ $word =~ ^[0-9]+$ ]] && _ploop_words "${word}K ${word}M ${word}G ${word}T" "$word"
             return ;;
-        init:-[bB] | check:-b | check:--blocksize | restore-descriptor:-b | snapshot:-[ub] | copy:-[if]) return ;;
+        init:-[bB] | check:-b | check:--blocksize | restore-descriptor:-b | snapshot:-[ub] | copy:-[if] | replace:-l) return ;;
         snapshot-list:-o | snapshot-list:--output)
             _ploop_words "parent_uuid current uuid fname" "$word"; return ;;
         check:-u | check:--uuid | replace:-u | snapshot-*:-u | snapshot-*:-U | snapshot-list:--uuid | snapshot-list:--id)
@@ -90,7 +90,7 @@ _ploop() {
             snapshot-switch) options="-u -D" ;;
             snapshot-delete) options="-u" ;;
             snapshot-merge) options="-u -U -A -n" ;;
-            replace) options="-u -o -i -k --keep-name" ;;
+            replace) options="-u -l -o -i -k --keep-name" ;;
             restore-descriptor) options="-f -b" ;;
             copy) options="-d -i -f" ;;
             grow) options="-f -s" ;;
@@ -109,7 +109,7 @@ _ploop() {
                 _ploop_descriptors "$word"
             fi ;;
         list | copy) ;;
-        init | check | grow | merge | restore-descriptor) _ploop_files -f "$word" ;;
+        init | check | grow | merge | resize | restore-descriptor) _ploop_files -f "$word" ;;
         *) _ploop_descriptors "$word" ;;
     esac
 }

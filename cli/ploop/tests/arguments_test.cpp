@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "errors.h"
-#include "filesystem_figures.h"
 #include "options.h"
+#include "statfs_file.h"
 #include "support/temporary_folder.h"
 #include "words.h"
 
@@ -192,7 +192,7 @@ TEST(CommandLines, CountOperands) {
     EXPECT_EQ(refusal([&] { line.operands(3); }), "38 ");
 }
 
-std::vector<std::byte> statfs_bytes(const std::vector<std::uint64_t>& fields) {
+std::vector<std::byte> little_endian(const std::vector<std::uint64_t>& fields) {
     std::vector<std::byte> bytes;
     for (const std::uint64_t field : fields) {
         for (int shift = 0; shift < 64; shift += 8) {
@@ -203,20 +203,25 @@ std::vector<std::byte> statfs_bytes(const std::vector<std::uint64_t>& fields) {
 }
 
 TEST(Statfs, FiveNumbersOfTheOriginal) {
-    const auto figures = parse_statfs(statfs_bytes({4096, 40268, 40262, 19104, 19092}));
+    const auto figures = parse_statfs(little_endian({4096, 40268, 40262, 19104, 19092}));
     ASSERT_TRUE(figures);
     EXPECT_EQ(figures->kibibytes(), 161072u);
     EXPECT_EQ(figures->used_kibibytes(), 24u);
     EXPECT_EQ(figures->inodes - figures->free_inodes, 12u);
 }
 
+TEST(Statfs, IsWrittenAsItIsRead) {
+    const FilesystemFigures figures{4096, 40268, 40262, 19104, 19092, "mount"};
+    EXPECT_EQ(statfs_bytes(figures), little_endian({4096, 40268, 40262, 19104, 19092}));
+}
+
 TEST(Statfs, WhatCannotBeIsNotBelieved) {
-    EXPECT_FALSE(parse_statfs(statfs_bytes({4096, 1, 1, 1})));
-    EXPECT_FALSE(parse_statfs(statfs_bytes({0, 10, 5, 10, 5})));
-    EXPECT_FALSE(parse_statfs(statfs_bytes({4096, 10, 11, 10, 5})));
-    EXPECT_FALSE(parse_statfs(statfs_bytes({4096, 10, 5, 10, 11})));
-    EXPECT_FALSE(parse_statfs(statfs_bytes({4096, 1ull << 60, 5, 10, 5})));
-    EXPECT_FALSE(parse_statfs(statfs_bytes({2ull << 20, 10, 5, 10, 5})));
+    EXPECT_FALSE(parse_statfs(little_endian({4096, 1, 1, 1})));
+    EXPECT_FALSE(parse_statfs(little_endian({0, 10, 5, 10, 5})));
+    EXPECT_FALSE(parse_statfs(little_endian({4096, 10, 11, 10, 5})));
+    EXPECT_FALSE(parse_statfs(little_endian({4096, 10, 5, 10, 11})));
+    EXPECT_FALSE(parse_statfs(little_endian({4096, 1ull << 60, 5, 10, 5})));
+    EXPECT_FALSE(parse_statfs(little_endian({2ull << 20, 10, 5, 10, 5})));
 }
 
 } // namespace

@@ -44,17 +44,38 @@ class DISKTOOL_API Error : public std::runtime_error {
     Reason reason_;
 };
 
+/// Which kind of call failed, for programs that tell it by their exit code.
+enum class SystemCall {
+    other,
+    open,
+    create, ///< of a file, also by link(2)
+    read,
+    write,
+    stat, ///< stat(2) and statfs(2) of all kinds
+    sync,
+    lock,
+    truncate,
+    allocate, ///< fallocate(2), also to punch and to zero
+    make_directory,
+    make_node,
+    rename,
+    remove,
+};
+
 /// The error of a failed system call: "<action> <path>: <strerror>". The code follows the errno value: ENOENT,
 /// EACCES, EPERM, EROFS, ENOTDIR, EISDIR, ELOOP → not_found; ENOSPC, EDQUOT → no_space; the rest → failure.
 class DISKTOOL_API SystemError : public Error {
   public:
-    SystemError(std::string_view action, std::string_view path, int error_number);
+    SystemError(std::string_view action, std::string_view path, int error_number,
+                SystemCall call = SystemCall::other);
     ~SystemError() override;
 
     int error_number() const { return error_number_; }
+    SystemCall call() const { return call_; }
 
   private:
     int error_number_;
+    SystemCall call_;
 };
 
 } // namespace disktool

@@ -59,7 +59,10 @@ struct ImageInfo {
     bool corrupt = false;
     bool encrypted = false;
     std::string data_file; ///< empty: none
-    Details details;       ///< what is particular to the format: compat level, compression, ...
+    /// What a working disk takes of the host, it takes of the file system that holds this; empty: of the
+    /// image's.
+    std::string work_path;
+    Details details; ///< what is particular to the format: compat level, compression, ...
 };
 
 enum class Capability { grow, shrink, compact, merge_internal, merge_external, convert, snapshot, check };
@@ -203,8 +206,10 @@ class DISKTOOL_API FormatPlugin {
     /// caller to remove.
     virtual std::unique_ptr<WorkingDisk> create_disk(Doors doors, const CreateRequest& request);
     /// Where users name something else than an image file (a folder, a descriptor): the image file that is
-    /// meant. None for what is not of this format's kind. Throws where it is, but cannot be read.
-    virtual std::optional<std::string> image_behind(Doors doors, const std::string& path);
+    /// meant. None for what is not of this format's kind. Throws where it is, but cannot be read. With
+    /// Access::write a change of which image that is, begun by a run that was killed, is finished before, under
+    /// the format's own lock.
+    virtual std::optional<std::string> image_behind(Doors doors, const std::string& path, Access access);
 };
 
 } // namespace disktool

@@ -564,6 +564,19 @@ TEST_F(CheckStack, OverARawBase) {
     EXPECT_EQ(refused.err, "Wrong type in image DIR/root.hds\nDIR/root.hds : irrecoverable errors (rw)\n");
 }
 
+TEST_F(CheckStack, HolesOfARawImageAreWhatACompactLeaves) {
+    disktool::test::write_file(base, std::string(3 * cluster_size, 'x'));
+    fs::resize_file(base, 5 * cluster_size);
+    image.write(path);
+    const auto file = real_doors().files.open(base, {});
+    if (!file->next_hole(0)) {
+        GTEST_SKIP() << "the host has no holes";
+    }
+    const CheckRun checked = run_check_stack({{base, true}, {path}}, 64);
+    EXPECT_EQ(std::tuple(checked.out, checked.err, checked.result.exit_code), std::tuple("", "", 0));
+    EXPECT_TRUE(file->next_hole(0));
+}
+
 TEST_F(Check, WhenTheHostIsFullTheImageIsAsGoodAsBefore) {
     image.entries[100] = image.entry(2);
     image.write(path);

@@ -327,5 +327,42 @@ TEST(PloopDelta, ASparseFileThatClaimsALotCostsLittle) {
     EXPECT_EQ(delta->hole_count(), 100'000'000 - header.data_start());
 }
 
+TEST(PloopDelta, AFileThatGrowsAheadIsCutAtTheEnd) {
+    const auto content = made_content(small_delta(100));
+    const auto delta = opened(content);
+    delta->begin();
+    delta->grow_file_by(10 * cluster);
+    const std::size_t before = content->size();
+    delta->allocate(7, pattern(cluster, 1));
+    EXPECT_EQ(content->size(), before + 10 * cluster);
+    for (std::uint64_t i = 8; i < 17; ++i) {
+        delta->allocate(i, pattern(cluster, 2));
+    }
+    EXPECT_EQ(content->size(), before + 10 * cluster) << "there was room for ten";
+    delta->allocate(20, pattern(cluster, 3));
+    EXPECT_EQ(content->size(), before + 20 * cluster);
+    delta->allocate(30, pattern(15 * cluster, 3));
+    EXPECT_EQ(content->size(), before + 30 * cluster);
+    delta->end();
+    EXPECT_EQ(content->size(), before + 26 * cluster);
+    EXPECT_FALSE(header_of(content).is_in_use());
+}
+
+TEST(PloopDelta, AHostWithLittleRoomIsFilledToItsLastCluster) {
+    const test::TemporaryFolder folder;
+    test::RecordingDoor door(folder.path());
+    make_file(door, folder / "image", small_delta(100));
+    const auto delta = open_file(door, folder / "image");
+    delta->begin();
+    delta->grow_file_by(50 * cluster);
+    door.limit_space(3 * cluster); // less than the step
+    for (std::uint64_t i = 0; i < 3; ++i) {
+        EXPECT_NO_THROW(delta->allocate(i, pattern(cluster, 1))) << i;
+    }
+    EXPECT_THROW(delta->allocate(3, pattern(cluster, 1)), Error);
+    delta->end();
+    EXPECT_EQ(complaints_by_qemu(folder / "image"), "");
+}
+
 } // namespace
 } // namespace disktool::ploop::engine_test

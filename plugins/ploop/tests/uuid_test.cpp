@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 
+#include <cerrno>
 #include <set>
 
 namespace disktool::ploop {
@@ -61,6 +62,25 @@ TEST(PloopErrorTest, ExitCodes) {
     EXPECT_EQ(exit_code_of(Error(ErrorCode::size_impossible, "x")), 38);
     EXPECT_EQ(exit_code_of(Error(ErrorCode::failure, "x")), 1);
     EXPECT_EQ(exit_code_of(SystemError("Cannot write", "f", ENOSPC)), 7);
+    EXPECT_EQ(exit_code_of(Error(ErrorCode::damaged, "x", Reason::table_damaged)), 33);
+}
+
+TEST(PloopErrorTest, AFailedCallHasTheExitCodeOfItsKind) {
+    const auto code = [](SystemCall call) { return exit_code_of(SystemError("x", "y", EIO, call)); };
+    EXPECT_EQ(code(SystemCall::other), 1);
+    EXPECT_EQ(code(SystemCall::create), 1);
+    EXPECT_EQ(code(SystemCall::open), 4);
+    EXPECT_EQ(code(SystemCall::read), 6);
+    EXPECT_EQ(code(SystemCall::write), 7);
+    EXPECT_EQ(code(SystemCall::stat), 15);
+    EXPECT_EQ(code(SystemCall::sync), 16);
+    EXPECT_EQ(code(SystemCall::lock), 18);
+    EXPECT_EQ(code(SystemCall::truncate), 19);
+    EXPECT_EQ(code(SystemCall::allocate), 20);
+    EXPECT_EQ(code(SystemCall::make_directory), 27);
+    EXPECT_EQ(code(SystemCall::rename), 28);
+    EXPECT_EQ(code(SystemCall::remove), 35);
+    EXPECT_EQ(code(SystemCall::make_node), 36);
 }
 
 } // namespace

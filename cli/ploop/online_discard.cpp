@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "balloon_space.h"
+#include "command.h"
+#include "maintenance.h"
+#include "online_steps.h"
+#include "online_verbs.h"
+
+#include <disktool/error.h>
+#include <disktool/size.h>
+
+#include <fmt/format.h>
+#include <sys/statvfs.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <optional>
+
+namespace disktool::ploop::cli {
+
+namespace {
+
+void show_sizes(const Options& options, const RunningFilesystem& filesystem) {
+    struct statvfs space {};
+    if (statvfs(filesystem.mount_point.c_str(), &space) != 0) {
+        throw SystemError("Cannot learn the size of", filesystem.mount_point, errno);
+    }
+    const std::uint64_t balloon = BalloonFile(filesystem.mount_point).size();
+    const std::uint64_t disk = device_size(filesystem.device.node);
+    const std::uint64_t shown = disk - std::min(disk, balloon);
+    const std::uint64_t free = std::uint64_t{space.f_bfree} * space.f_frsize;
+    const std::uint64_t data = shown - std::min(shown, free);
+    std::uint64_t images = 0;
+    for (const DeviceImage& image : filesystem.device.images) {
+        images += real_doors().files.status(image.path).value_or(FileStatus{}).allocated;
+    }
+    options.output->result(
+        fmt::format("Balloon size: {:8}MB\nData size:    {:8}MB\nPloop size:   {:8}MB\nImage size:   "
+                    "{:8}MB\n",
+                    balloon / MiB, data / MiB, shown / MiB, images / MiB));
+    options.output->json()["sizes"] = {
+        {"balloon", balloon}, {"data", data}, {"disk", shown}, {"images", images}};
+}
+
+} // namespace
+
+int discard_running(const Options& options, RunningFilesystem& filesystem, const DiscardOptions& request) {
+    if (!filesystem.mounted() && !request.automount) {
+        throw ParameterError(
+            "Unable to discard: image is not mounted. With --automount it is, for as long as this "
+            "takes");
+    }
+    if (request.stat) {
+        const TemporaryMount mount(filesystem);
+        show_sizes(options, filesystem);
+        return 0;
+    }
+    const RunningImage image = running_image(filesystem.device);
+    if (image.raw) {
+        throw ParameterError(
+            fmt::format("{} is a raw disk: nothing of it is stored that could be left out. Convert it to "
+                        "ploop1 when it is at rest",
+                        filesystem.name()));
+    }
+    if (filesystem.device.read_only) {
+        throw ParameterError(fmt::format("{} is read-only", filesystem.device.node));
+    }
+    if (request.to_free_sectors != 0 && request.to_free_sectors * sector_size < image.cluster) {
+        throw ParameterError(fmt::format("--to-free is less than a cluster of {}", size_text(image.cluster)));
+    }
+    std::optional<Maintenance> maintenance;
+    std::optional<TemporaryMount> mount;
+    if (!options.dry_run) {
+        maintenance.emplace(filesystem.device.minor, "DISCARD");
+        mount.emplace(filesystem);
+    }
+    Plan plan("balloon discard", filesystem.name());
+    if (request.defrag) {
+        plan.add(defragment_step(filesystem, image.cluster));
+    }
+    plan.add(trim_step(filesystem, {.cluster = image.cluster,
+                                    .smallest = request.min_block_sectors * sector_size,
+                                    .enough = request.to_free_sectors * sector_size}));
+    plan.add(compact_step(filesystem, image.cluster));
+    const std::uint64_t before = real_doors().files.status(image.path).value_or(FileStatus{}).size;
+    carry_out(options, plan);
+    if (options.dry_run) {
+        return 0;
+    }
+    const std::uint64_t after = real_doors().files.status(image.path).value_or(FileStatus{}).size;
+    const std::uint64_t cut = before - std::min(before, after);
+    filesystem.say(fmt::format("{} clusters have been relocated", cut / image.cluster));
+    options.output->json()["bytes_cut"] = cut;
+    return 0;
+}
+
+} // namespace disktool::ploop::cli

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "running_filesystem.h"
+
+#include "descriptor.h"
+#include "header.h"
+#include "mount_table.h"
+
+#include <disktool/doors.h>
+#include <disktool/error.h>
+#include <disktool/log.h>
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+namespace disktool::ploop::cli {
+
+namespace {
+
+std::uint64_t number_of(const std::string& node) {
+    struct stat status {};
+    return stat(node.c_str(), &status) == 0 && S_ISBLK(status.st_mode) ? status.st_rdev : 0;
+}
+
+/// The mount of that node by which its root is seen: the first, else none.
+const MountPoint* mount_of(const std::vector<MountPoint>& points, const std::string& node) {
+    const auto found = std::ranges::find_if(
+        points, [&](const MountPoint& point) { return number_of(point.source) == number_of(node); });
+    return found == points.end() ? nullptr : &*found;
+}
+
+} // namespace
+
+RunningFilesystem running_filesystem(const Options& options, const DeviceState& device) {
+    if (!device.alive) {
+        refuse_dead(device);
+    }
+    RunningFilesystem found;
+    found.options = &options;
+    found.device = device;
+    const std::vector<MountPoint> points = mount_points_of(device);
+    found.node = filesystem_node(device);
+    const MountPoint* point = mount_of(points, found.node);
+    for (const DevicePartition& partition : device.partitions) {
+        if (point == nullptr) {
+            point = mount_of(points, partition.node);
+            found.node = point != nullptr ? partition.node : found.node;
+        }
+    }
+    if (point == nullptr && (point = mount_of(points, device.node)) != nullptr) {
+        found.node = device.node;
+    }
+    for (const DevicePartition& partition : device.partitions) {
+        if (partition.node == found.node) {
+            found.partition = partition.number;
+        }
+    }
+    if (point != nullptr) {
+        found.mount_point = point->path;
+        found.type = point->filesystem;
+    } else {
+        found.type = filesystem_type(found.node).value_or("");
+    }
+    return found;
+}
+
+std::optional<RunningFilesystem> filesystem_of_descriptor(const Options& options,
+                                                          const std::string& descriptor) {
+    const std::optional<DeviceState> device = writer_of_disk(descriptor);
+    return device ? std::make_optional(running_filesystem(options, *device)) : std::nullopt;
+}
+
+RunningFilesystem filesystem_of_device(const Options& options, const std::string& device) {
+    return running_filesystem(options, device_of_word(device));
+}
+
+RunningFilesystem filesystem_of_mount(const Options& options, const std::string& mount_point) {
+    if (const std::optional<MountPoint> point = mounted_on(mount_point)) {
+        if (const std::optional<DeviceState> state = device_of_node(point->source)) {
+            RunningFilesystem found = running_filesystem(options, *state);
+            found.mount_point = point->path;
+            return found;
+        }
+    }
+    throw ParameterError(
+        fmt::format("No ploop device is mounted at {}; ploop list -a shows where they are", mount_point));
+}
+
+RunningImage running_image(const DeviceState& device) {
+    FileDoor& files = real_doors().files;
+    RunningImage image;
+    image.path = device.images.back().path;
+    if (!device.descriptor.empty()) {
+        const Descriptor descriptor = Descriptor::load(files, device.descriptor);
+        const ImageEntry* top = descriptor.image(descriptor.top);
+        image.cluster = descriptor.cluster_sectors * sector_size;
+        image.raw = top != nullptr && top->raw;
+        return image;
+    }
+    std::array<std::byte, header_size> bytes{};
+    files.open(image.path, {})->read(0, bytes);
+    try {
+        const Header header = parse_header(bytes, image.path);
+        check_header(header, image.path);
+        image.cluster = header.cluster_size();
+    } catch (const Error&) { // its device runs, so it is an image: a raw one
+        image.cluster = default_cluster_sectors * sector_size;
+        image.raw = true;
+    }
+    return image;
+}
+
+std::uint64_t device_size(const std::string& node) {
+    return real_doors().files.open(node, {})->status().size;
+}
+
+TemporaryMount::TemporaryMount(RunningFilesystem& filesystem) : filesystem_(filesystem) {
+    if (filesystem.mounted()) {
+        return;
+    }
+    folder_ = filesystem.device.images.front().path + ".mnt";
+    if (mkdir(folder_.c_str(), 0700) != 0 && errno != EEXIST) {
+        throw SystemError("Cannot make the folder", folder_, errno);
+    }
+    try {
+        mount_filesystem({filesystem.node, folder_, filesystem.type, "nosuid,nodev,noexec", false});
+    } catch (...) {
+        rmdir(folder_.c_str());
+        throw;
+    }
+    mounted_ = true;
+    filesystem.mount_point = folder_;
+}
+
+TemporaryMount::~TemporaryMount() {
+    if (!mounted_) {
+        return;
+    }
+    filesystem_.mount_point.clear();
+    try {
+        if (const std::optional<MountPoint> point = mounted_on(folder_)) {
+            unmount(*point, {});
+        }
+        rmdir(folder_.c_str());
+    } catch (const Error& error) {
+        log(LogLevel::warning, error.what());
+    }
+}
+
+} // namespace disktool::ploop::cli

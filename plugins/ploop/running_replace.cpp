@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Another file takes the place of an image of a disk in use: one that is only read.
+#include "image_path.h"
+#include "replace.h"
+#include "served_disk.h"
+
+#include <disktool/error.h>
+#include <disktool/log.h>
+#include <disktool/size.h>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace disktool::ploop {
+
+namespace {
+
+constexpr std::uint64_t piece = 1 * MiB;
+
+/// The same clusters, with the same bytes. Where they lie in the file is of no concern.
+void require_same_content(const Delta& one, const Delta& other,
+                          const std::function<void(std::uint64_t)>& compared) {
+    if (one.raw() != other.raw() || one.cluster_size() != other.cluster_size() ||
+        one.disk_size() != other.disk_size()) {
+        refuse_replacement(one, other,
+                           fmt::format("the one is a disk of {} with clusters of {}, the other of {} with {}",
+                                       exact_size_text(one.disk_size()), size_text(one.cluster_size()),
+                                       exact_size_text(other.disk_size()), size_text(other.cluster_size())));
+    }
+    PageBuffer memory;
+    const std::span<std::byte> both = memory.get(2 * piece);
+    const auto ours = both.first(piece), theirs = both.subspan(piece);
+    const std::uint64_t unit = one.cluster_size();
+    for (std::uint64_t cluster = 0; cluster < one.clusters();) {
+        const Delta::Run here = one.look(cluster, one.clusters() - cluster);
+        const Delta::Run there = other.look(cluster, here.clusters);
+        const std::uint64_t start = cluster * unit;
+        if (here.offset.has_value() != there.offset.has_value()) {
+            refuse_replacement(one, other,
+                               fmt::format("only one of them has a cluster for guest offset {}", start));
+        }
+        const std::uint64_t length = std::min(one.disk_size(), start + there.clusters * unit) - start;
+        for (std::uint64_t at = 0; here.offset && at < length; at += piece) {
+            const std::uint64_t part = std::min(piece, length - at);
+            one.read_at(*here.offset + at, ours.first(part));
+            other.read_at(*there.offset + at, theirs.first(part));
+            const auto differs = std::ranges::mismatch(ours.first(part), theirs.first(part)).in1;
+            if (differs != ours.first(part).end()) {
+                refuse_replacement(
+                    one, other,
+                    fmt::format("their content differs at guest offset {}",
+                                start + at + static_cast<std::uint64_t>(differs - ours.begin())));
+            }
+            compared(part);
+        }
+        cluster += there.clusters;
+    }
+}
+
+} // namespace
+
+/// Null, or the error that came when the name had been taken already.
+std::exception_ptr ServedDisk::take_old_name_from(const std::string& new_file, const std::string& old_file) {
+    try {
+        take_old_name(doors_.files, new_file, old_file);
+        return nullptr;
+    } catch (const Error&) {
+        if (doors_.files.status(new_file, false)) {
+            throw;
+        }
+        return std::current_exception();
+    }
+}
+
+void ServedDisk::replace(const RunningReplace& request, const Say& say, const Progress& progress) {
+    const auto disk = open_for("replace", say);
+    ReplaceRequest named = request.request;
+    if (request.level) {
+        if (*request.level >= levels_.size() || named.uuid || !named.current_file.empty()) {
+            refuse(
+                fmt::format("{} has the levels 0 to {}; name the image by one of them, by its uuid or by its "
+                            "file",
+                            disk->path(), levels_.size() - 1));
+        }
+        named.uuid = levels_[*request.level].uuid;
+    }
+    const Uuid uuid = uuid_to_replace(*disk, named);
+    if (uuid == disk->descriptor.top) {
+        refuse(fmt::format("{} is what the mounted disk writes to, and changes while it is compared. Make a "
+                           "snapshot, or unmount the disk",
+                           levels_.back().path),
+               Reason::image_in_use);
+    }
+    const std::string new_file = replacement_of(*disk, named);
+    const std::string old_file = disk->file_of(uuid);
+    const std::size_t level = level_of(uuid);
+    const std::uint32_t raw_sectors = disk->descriptor.image(uuid)->raw ? disk->descriptor.cluster_sectors : 0;
+    std::unique_ptr<Delta> opened;
+    if (level == levels_.size()) {
+        opened = disk->open_delta(uuid, Access::read);
+    }
+    const Delta& old = opened ? *opened : *device_->deltas()[level];
+    ChainDevice::Deltas fresh;
+    fresh.push_back(open_level(new_file, Access::read, raw_sectors));
+    Report report{say, progress};
+    report.total = old.allocated_clusters() * old.cluster_size();
+    require_same_content(old, *fresh.back(), [&](std::uint64_t bytes) { report.advance(bytes); });
+
+    sync_replacement(doors_.files, new_file);
+    std::exception_ptr late;
+    DiskChange change(*disk, "replace", with_replacement(*disk, uuid, new_file));
+    if (named.keep_name) {
+        late = take_old_name_from(new_file, old_file);
+    } else {
+        late = switch_over(change);
+    }
+    if (named.keep_name) {
+        try { // by the name that it has now
+            auto renamed = open_level(old_file, Access::read, raw_sectors);
+            fresh.back() = std::move(renamed);
+        } catch (const Error& error) {
+            log(LogLevel::warning, error.what());
+        }
+    }
+    if (!opened) {
+        exchange(level, 1, std::move(fresh));
+        const std::lock_guard lock(mutex_);
+        levels_[level].path = named.keep_name ? old_file : new_file;
+    }
+    if (late) {
+        std::rethrow_exception(late);
+    }
+    say(fmt::format("{} has been replaced by {}", old_file, new_file));
+}
+
+} // namespace disktool::ploop

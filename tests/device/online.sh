@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The commands on a disk that runs: they ask its device; those that need a disk at rest refuse.
+source "$(dirname "$0")/common.sh"
+mkdir mnt snap; mnt=$WORK/mnt
+disk d; cd d
+expect 0 "$PLOOP" mount -m "$mnt" $X --json; n=$(minor)
+put() { head -c 2M /dev/urandom > "$mnt/$1"; sync -f "$mnt/$1"; sha256sum "$mnt/$1" >> ../sums; }
+whole() { sha256sum --quiet -c ../sums || die "files: $1"; echo 3 > /proc/sys/vm/drop_caches; sha256sum --quiet -c ../sums || die "files, read anew: $1"; }
+put one
+
+# --- what needs a disk at rest
+expect 38 "$PLOOP" convert -f preallocated $X; says "umount -d /dev/ploop$n"
+expect 38 "$PLOOP" snapshot-switch -u $U1 $X; says "snapshot-switch"
+expect 37 "$PLOOP" check $X; expect 37 "$PLOOP" check -f root.hdd; expect 37 "$PLOOP" grow -s 400M root.hdd; expect 37 "$PLOOP" merge root.hdd root.hdd
+
+# --- snapshot
+expect 0 "$PLOOP" snapshot --dry-run -u $U1 $X; says "1. ask the process of /dev/ploop$n"; [ "$(ls root.hdd* | wc -l)" = 1 ] || die "--dry-run makes $(ls)"
+expect 0 "$PLOOP" snapshot -F -u $U1 $X; says "ploop snapshot $U1 has been successfully created"; closed root.hdd; put two
+expect 0 "$PLOOP" snapshot -d "/dev/ploop$n" -u $U2 --json; is .uuid "$U2"; is .answer.uuid "$U2"; put three
+expect 38 "$PLOOP" snapshot -u $U2 $X; expect 38 "$PLOOP" snapshot -d "/dev/ploop$n" new.hdd; expect 2 "$PLOOP" snapshot -d /dev/ploop65000
+expect 0 "$PLOOP" snapshot-list -H -o uuid $X; [ "$(xargs <<< "$OUT")" = "$U1 $U2 $TOP" ] || die "snapshot-list: $OUT"
+whole snapshots; [ "$(jq '.images | length' "$(state "$n")")" = 3 ] || die "the state has other images"
+expect 0 "$PLOOP" list -a; says "root.hdd $mnt"
+
+# --- tsnapshot
+expect 38 "$PLOOP" tsnapshot $X
+expect 0 "$PLOOP" tsnapshot -u $U3 -c backup -m "$WORK/snap" $X; cmp "$mnt/three" ../snap/three || die "tsnapshot shows another disk"
+grep -q "<Temporary/>" $X || die "not temporary"
+expect 0 "$PLOOP" umount -c backup $X; not_mounted ../snap
+expect 0 "$PLOOP" snapshot-delete -u $U3 $X; whole tsnapshot
+
+# --- merge, delete
+expect 43 "$PLOOP" snapshot-merge -u "{44444444-4444-4444-4444-444444444444}" $X; expect 43 "$PLOOP" snapshot-delete -u "{44444444-4444-4444-4444-444444444444}" $X
+expect 0 "$PLOOP" snapshot-merge --dry-run -A $X; says "merge all"
+expect 0 "$PLOOP" snapshot-merge -u $U2 $X; whole snapshot-merge
+expect 0 "$PLOOP" snapshot-delete -u $U2 $X; whole snapshot-delete
+[ "$(ls root.hdd* | wc -l)" = 1 ] || die "files are left: $(ls)"
+expect 0 "$PLOOP" snapshot -u $U1 $X; put four; expect 0 "$PLOOP" snapshot -u $U2 $X; put five; expect 0 "$PLOOP" snapshot-merge -A $X; whole "snapshot-merge -A"
+[ "$(ls root.hdd* | wc -l)" = 1 ] || die "files are left: $(ls)"
+
+# --- replace
+expect 0 "$PLOOP" snapshot -u $U1 $X; cp root.hdd twin.hdd
+expect 38 "$PLOOP" replace -u $U1 -i nothing.hdd $X; expect 38 "$PLOOP" replace -u $U1 -l 0 -i twin.hdd $X; expect 43 "$PLOOP" replace -u $U2 -i twin.hdd $X
+expect 0 "$PLOOP" replace -l 0 -i twin.hdd $X; grep -q "<File>twin.hdd" $X || die "not replaced"; whole replace
+cp twin.hdd third.hdd; expect 0 "$PLOOP" replace -d "/dev/ploop$n" -o twin.hdd -i third.hdd; grep -q "<File>third.hdd" $X || die "replace -d"
+cp third.hdd fourth.hdd; expect 0 "$PLOOP" replace -m "$mnt" -k -u $U1 -i fourth.hdd; [ ! -e fourth.hdd ] && [ -e third.hdd ] || die "replace -k: $(ls)"
+whole "replace -k"
+# --- grow: the device alone
+expect 0 "$PLOOP" grow -s 400M $X; [ "$(blockdev --getsize64 "/dev/ploop$n")" = $((400 << 20)) ] || die "grow"
+expect 0 "$PLOOP" grow -s 410M -d "/dev/ploop$n"; [ "$(blockdev --getsz "/dev/ploop$n")" = $((410 * 2048)) ] || die "grow -d"
+expect 0 "$PLOOP" info -s $X; says "$((410 * 2048))"; whole grow
+expect 0 "$PLOOP" umount $X; nothing_left; expect 0 "$PLOOP" check $X
+expect 0 "$PLOOP" snapshot-merge -A $X; expect 0 "$PLOOP" mount -m "$mnt" $X; whole "at rest, and mounted again"; expect 0 "$PLOOP" umount $X
+
+# --- without a descriptor
+expect 0 "$PLOOP" mount -m "$mnt" third.hdd --json; n=$(minor)
+expect 38 "$PLOOP" snapshot -d "/dev/ploop$n"; expect 0 "$PLOOP" umount third.hdd; nothing_left
+echo ok
