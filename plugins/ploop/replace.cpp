@@ -246,7 +246,7 @@ Plan plan_replace(PloopDisk& disk, const ReplaceRequest& request) {
     const std::string old_file = disk.file_of(uuid);
     const std::string new_file = replacement_of(disk, request);
     const auto old_delta = disk.open_delta(uuid, Access::read);
-    require_same_kind(*old_delta, *open_like(files, new_file, *old_delta));
+    require_same_kind(*old_delta, *open_like(disk.doors().files, new_file, *old_delta));
 
     Plan plan("replace", disk.path());
     plan.add(std::make_unique<CompareStep>(disk, uuid, new_file, *old_delta));
