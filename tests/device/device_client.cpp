@@ -157,6 +157,9 @@ int main(int count, char** words) {
     } catch (const disktool::ControlError& error) {
         std::cout << "error: " << error.what() << std::endl;
         return error.exit();
+    } catch (const disktool::Error& error) {
+        std::cout << "failed: " << error.what() << std::endl;
+        return static_cast<int>(error.code());
     } catch (const std::exception& error) {
         std::cout << "failed: " << error.what() << std::endl;
         return 100;

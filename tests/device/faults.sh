@@ -13,32 +13,32 @@ freezer_of() { pgrep -P "$1"; }
 echo "== errors of the disk are errors of the device"
 begin
 ask $N fault '{"fault": "io"}'
-quick dd if=/dev/zero of=/dev/ploop$N bs=4k count=1 oflag=direct 2> err && die "written to a broken disk"; grep -q "Input/output error" err
+quick dd if=/dev/zero of=/dev/ploop$N bs=4k count=1 seek=8000 oflag=direct 2> err && die "written to a broken disk"; grep -q "Input/output error" err
 quick dd if=/dev/ploop$N of=/dev/null bs=4k count=1 iflag=direct 2> err && die "read from a broken disk"; grep -q "Input/output error" err
 ask $N fault '{"fault": "space"}'
-quick dd if=/dev/zero of=/dev/ploop$N bs=4k count=1 oflag=direct 2> err && die "written to a full disk"; grep -q "No space left" err || die "$(cat err)"
+quick dd if=/dev/zero of=/dev/ploop$N bs=4k count=1 seek=8000 oflag=direct 2> err && die "written to a full disk"; grep -q "No space left" err || die "$(cat err)"
 ask $N status; [ "$(json .counters.errors)" -ge 3 ] || die "$OUT"; is .first_error "a fault on demand"
 ask $N fault '{"fault": ""}'
-quick dd if=/dev/zero of=/dev/ploop$N bs=4k count=1 oflag=direct status=none || die "it does not go on"
+quick dd if=/dev/zero of=/dev/ploop$N bs=4k count=1 seek=8000 oflag=direct status=none || die "it does not go on"
 mkfs.ext4 -q /dev/ploop${N}p1
 
 echo "== frozen until thawed, or until who froze it has gone"
 mount /dev/ploop${N}p1 m1
 mkfifo until; "$CLIENT" keep $N freeze < until > frozen & client=$!; exec 8> until
-soon grep -q mount_point frozen; [ "$(jq -r '.filesystems[0].mount_point' < frozen)" = "$WORK/m1" ] || die "$(cat frozen)"
-(echo x > m1/written; touch done) & writer=$!
+soon grep -qs mount_point frozen; [ "$(jq -r '.filesystems[0].mount_point' < frozen)" = "$WORK/m1" ] || die "$(cat frozen)"
+(echo x > m1/written; touch done) 8>&- & writer=$! # else it would keep the other end open
 sleep 0.5; [ ! -e done ] || die "written while frozen"
 expect 2 "$CLIENT" ask $N thaw; says "has not frozen" # another connection
 expect 4 "$CLIENT" ask $N stop; says "mounted"
 exec 8>&-; wait $client; soon test -e done; wait $writer
 "$CLIENT" keep $N freeze < until > frozen & client=$!; exec 8> until
-soon grep -q mount_point frozen; kill -9 $client; wait $client 2> /dev/null || true
+soon grep -qs mount_point frozen; kill -9 $client; wait $client 2> /dev/null || true
 quick touch m1/after || die "frozen by one who has been killed"
 exec 8>&-
 
 echo "== killed while they are frozen"
 "$CLIENT" keep $N freeze < until > frozen & client=$!; exec 8> until
-soon grep -q mount_point frozen
+soon grep -qs mount_point frozen
 helper=$(freezer_of "$pid"); [ -n "$helper" ] || die "no freezer"
 kill -9 "$pid"; soon not running "$helper"
 quick sh -c 'echo x > m1/f; sync -f m1' 2> /dev/null || true
@@ -69,8 +69,8 @@ for round in 1 2 3 4 5 6; do
   expect 1 "$CLIENT" remove $N # mounted
   quick umount m1 || die "not unmounted"
   # Whoever wants the number clears it away.
-  begin; ask $N stop; gone $N || die "left over"
-  quick e2fsck -fp "disk.img?offset=1048576" > /dev/null || [ $? -le 1 ] || die "the file system is damaged"
+  begin; quick e2fsck -fp /dev/ploop${N}p1 > fsck || [ $? -le 1 ] || die "the file system is damaged: $(cat fsck)"
+  ask $N stop; gone $N || die "left over"
 done
 
 echo "== killed while it freezes, under load"

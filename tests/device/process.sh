@@ -73,7 +73,7 @@ ask $N partitions; is '.partitions | map(.node) | join(" ")' "/dev/ploop${N}p1 /
 [ -b /dev/ploop${N}p5 ] && [ ! -e /dev/ploop${N}p3 ] || die "nodes: $(ls /dev/ploop$N*)"
 [ "$(jq -r '.partitions | length' "$DISKTOOL_RUN/ploop$N.json")" = 2 ] || die "the state"
 sleep 20 < /dev/ploop${N}p5 & user=$!
-sgdisk -d 5 -n 5:100000:+4M disk.img > /dev/null; blockdev --flushbufs /dev/ploop$N
+sgdisk -d 5 -n 5:100352:+4M disk.img > /dev/null; blockdev --flushbufs /dev/ploop$N
 expect 4 "$CLIENT" ask $N partitions; says "it is in use"
 [ -b /dev/ploop${N}p5 ] && [ "$(jq -r '.partitions | length' "$DISKTOOL_RUN/ploop$N.json")" = 2 ] || die "it was taken away"
 kill $user; wait $user 2> /dev/null || true
