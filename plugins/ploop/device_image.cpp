@@ -93,7 +93,7 @@ DeviceImage::DeviceImage(std::unique_ptr<ImageOpener> opener) : opener_(std::mov
     info_.format = "ploop";
     info_.virtual_size = info_.file_size = info_.allocated = device_->size();
     info_.cluster_size = 512;
-    info_.work_path = folder;
+    info_.work_path = opener_->doors().files.status(folder) ? folder : directory_of(folder);
     info_.chain = {{info_.path, info_.format, info_.virtual_size, info_.allocated}};
 }
 

@@ -26,6 +26,10 @@ qemu-img convert -f parallels -O raw root.hdd r; debugfs -R "stat .balloon-c3a5a
 dumpe2fs -h "r?offset=1048576" 2> /dev/null > log; grep -q "Errors behavior: *Remount read-only" log && grep -q "Journal size: *128M\|Total journal size: *128M" log || die "options of the file system: $(cat log)"
 rm r
 expect 38 "$PLOOP" init -s 300M root.hdd; says "exists"
+mkdir clusters; expect 0 "$PLOOP" init -s 300M -b 64 clusters/x.hdd; expect 0 "$PLOOP" check -f -c clusters/x.hdd
+qemu-img convert -f parallels -O raw clusters/x.hdd r; sgdisk -v r | grep -q "No problems found" || die "small clusters: the table"
+e2fsck -fn "r?offset=32768" > log 2>&1 || die "small clusters: $(cat log)"; rm -r r clusters
+expect 1 "$PLOOP" init -s 300M missing/x.hdd; echo | expect 1 "$PLOOP" copy -d missing/x
 mkdir small; expect 24 "$PLOOP" init -s 100M small/x.hdd; [ -z "$(ls small)" ] || die "a failed init leaves $(ls small)"
 unchanged root.hdd $X -- expect 0 "$PLOOP" resize -s 400M $X --dry-run
 expect 0 "$PLOOP" resize -s 512M $X; sound "growing"
@@ -73,6 +77,8 @@ expect 0 "$PLOOP" convert -f preallocated $X; grep -q "<Preallocated>1" $X || di
 [ "$(host_kib root.hdd)" -ge $((340 * 1024)) ] || die "preallocated, but $(host_kib root.hdd) KiB"
 expect 0 "$PLOOP" check -f root.hdd
 [ "$(raw_sum root.hdd)" = "$before" ] || die "preallocated has another content"
+expect 0 "$PLOOP" balloon discard --to-free 20M $X; ! grep -q "<Preallocated>" $X || die "called preallocated, with clusters freed"
+expect 0 "$PLOOP" convert -f preallocated $X
 expect 0 "$PLOOP" convert -f expanded $X
 expect 0 "$TOOL" convert --hdd . --format qcow2 --output disk.qcow2 --verify
 qemu-img compare -q -f qcow2 -F parallels disk.qcow2 root.hdd || die "qcow2 differs"

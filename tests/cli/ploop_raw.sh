@@ -5,14 +5,13 @@ PLOOP=$DISKTOOL_BIN/ploop
 X=DiskDescriptor.xml
 U1={11111111-1111-1111-1111-111111111111}
 export DISKTOOL_STATE=$WORK/state
-quick() { "$@" 2> /dev/null; }
 
 sound() { # table and file system of a raw file or device, and what was in it
   sgdisk -v "$1" | grep -q "No problems found" || die "sgdisk -v: $2: $(sgdisk -v "$1")"
   e2fsck -fn "$1?offset=1048576" > log 2>&1 || die "e2fsck: $2: $(cat log)"
 }
-mkdir m
-with_files() { mount -o loop,offset=1048576 "$1" m; AT_EXIT+=("umount $WORK/m"); shift; "$@"; umount m; }
+mkdir m; AT_EXIT+=("umount $WORK/m")
+with_files() { mount -o loop,offset=1048576 "$1" m; shift; "$@"; umount m; }
 fill() { for i in 1 2 3 4; do head -c 20M /dev/urandom > m/f$i; done; (cd m && sha256sum f1 f4) > kept; rm m/f2 m/f3; }
 files_are_right() { (cd m && sha256sum --quiet -c ../kept) || die "files: $1"; }
 alone() { [ "$(ls | grep -vxE 'm|kept|log|out|err|state')" = "$(printf '%s\n' $X $X.lck root.hdd)" ] || die "left over: $(ls)"; }
@@ -23,7 +22,7 @@ with_files root.hdd fill
 unchanged root.hdd $X -- expect 0 "$PLOOP" resize -s 400M $X --dry-run; says "grow the ext4"
 expect 0 "$PLOOP" resize -s 400M $X; sound root.hdd "growing"; alone
 [ "$(stat -c %s root.hdd)" = 419430400 ] || die "grown to $(stat -c %s root.hdd)"
-[ "$(host_kib root.hdd)" -ge $((400 * 1024)) ] || die "grown, but $(host_kib root.hdd) KiB on the host"
+[ "$(host_kib root.hdd)" -ge $((390 * 1024)) ] || die "grown, but $(host_kib root.hdd) KiB on the host"
 grep -q "<Disk_size>819200<" $X || die "the descriptor does not tell"
 expect 0 "$PLOOP" info -s $X; says "819200"; says "fmt_version:	0"
 with_files root.hdd files_are_right "growing"
@@ -73,18 +72,20 @@ with_files root.hdd files_are_right "merging"; alone
 
 # --- killed at random: the disk is old or new for who opens it next
 cp root.hdd keep.raw; cp $X keep.xml
-pairs=0
-for delay in 0.01 0.03 0.05 0.07 0.09 0.11 0.13 0.15 0.18 0.21 0.25 0.3; do
+begun=$(date +%s%N); expect 0 "$PLOOP" resize -s 480M $X; whole=$((($(date +%s%N) - begun) / 1000))
+for percent in 10 40 60 70 75 80 84 87 90 92 94 96 98 100; do
+  delay=$(printf '%d.%06d' $((whole * percent / 100 / 1000000)) $((whole * percent / 100 % 1000000)))
   cp keep.raw root.hdd; cp keep.xml $X
   "$PLOOP" resize -s 480M $X > /dev/null 2>&1 & pid=$!
   sleep $delay; kill -9 $pid 2> /dev/null || true; wait $pid 2> /dev/null || true
   size=$("$PLOOP" info -s $X 2> /dev/null | sed -n 's/size:[^0-9]*//p' | head -1)
   [ "$size" = 860160 ] || [ "$size" = 983040 ] || die "killed after $delay: $size sectors"
-  [ "$(grep -c '<Image>' $X)" = 1 ] || pairs=$((pairs + 1))
-  quick "$TOOL" convert --hdd . --format raw --output content > /dev/null || die "killed after $delay: cannot be read"
-  sound content "killed after $delay"; rm content
+  # As it lies. A copy has no record of the job, by which a convert would be sent to the recovery first.
+  mkdir look; cp --sparse=always $X root.hdd* look; rm -f look/*-job
+  expect 0 "$TOOL" convert --hdd look --format raw --output content
+  sound content "killed after $delay"; rm -r look content
   expect 0 "$PLOOP" resize -s 480M $X; sound root.hdd "killed after $delay, and again"
-  rm -f keep.raw.new; [ "$(ls | grep -c '^root')" = 1 ] || die "killed after $delay, left over: $(ls)"
+  [ "$(ls | grep -c '^root')" = 1 ] || die "killed after $delay, left over: $(ls)"
   with_files root.hdd files_are_right "killed after $delay"
 done
 rm keep.raw keep.xml
@@ -109,7 +110,7 @@ expect 38 "$PLOOP" init -t none $DEVICE; expect 38 "$PLOOP" init -b 100 $DEVICE
 expect 0 "$PLOOP" init $DEVICE; sound $DEVICE "init of a device"
 [ "$(sgdisk -i 1 $DEVICE | sed -n 's/First sector: \([0-9]*\).*/\1/p')" = 2048 ] || die "the partition begins elsewhere"
 dumpe2fs -h "$DEVICE?offset=1048576" 2> /dev/null | grep -q "Errors behavior: *Remount read-only" || die "options of the file system"
-with_files device.img fill
+with_files $DEVICE fill
 sync; blockdev --flushbufs $DEVICE
 truncate -s 400M device.img; losetup -c $DEVICE
 unchanged device.img -- expect 0 "$PLOOP" resize $DEVICE --dry-run; says "grow the ext4"
@@ -120,7 +121,7 @@ expect 38 "$PLOOP" resize -s 500M $DEVICE; says "cannot hold"
 expect 0 "$PLOOP" resize -s 320M $DEVICE; sync; blockdev --flushbufs $DEVICE
 head -c 320M device.img > cut.img; sound cut.img "shrinking within a device"; with_files cut.img files_are_right "shrinking within a device"
 expect 0 "$PLOOP" resize $DEVICE; sound $DEVICE "growing back"; blockdev --flushbufs $DEVICE
-with_files device.img files_are_right "a device"
+with_files $DEVICE files_are_right "a device"
 [ -z "$(ls state)" ] || die "left over: $(ls state)"
 expect 38 "$PLOOP" resize -s 8M $DEVICE; says "minimum"
 mke2fs -q -F $DEVICE; mount $DEVICE m; expect 37 "$PLOOP" init $DEVICE; says "in use"; expect 37 "$PLOOP" resize $DEVICE; umount m
