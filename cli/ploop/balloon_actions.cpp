@@ -62,6 +62,7 @@ int balloon_complete(const Options& options, RunningFilesystem& filesystem) {
 
 int balloon_change(const Options& options, RunningFilesystem& filesystem, std::uint64_t sectors) {
     demand_mount(filesystem);
+    filesystem.refuse_read_only();
     const std::uint64_t size = sectors * sector_size;
     const BalloonSpace space = balloon_space(filesystem);
     if (size > space.balloon + space.free) {
@@ -76,13 +77,10 @@ int balloon_change(const Options& options, RunningFilesystem& filesystem, std::u
     }
     const RunningImage image = running_image(filesystem.device);
     Plan plan("balloon change", filesystem.name());
-    const bool inflates = size > space.balloon && !image.raw;
-    if (inflates) {
-        plan.add(trim_step(filesystem, {.cluster = image.cluster, .smallest = image.cluster}));
-    }
-    plan.add(balloon_step(filesystem, size));
-    if (inflates) {
-        plan.add(compact_step(filesystem, image.cluster));
+    if (size > space.balloon) {
+        plan_inflation(plan, filesystem, image, balloon_step(filesystem, size));
+    } else {
+        plan.add(balloon_step(filesystem, size));
     }
     return carry_out(options, plan);
 }
@@ -117,7 +115,10 @@ int balloon_check(const Options& options, RunningFilesystem& filesystem, bool re
         output.say("Nothing to do");
         return 0;
     }
-    if (!repair) {
+    if (repair) {
+        filesystem.refuse_read_only();
+        refuse_unserved(filesystem, image);
+    } else {
         output.say("ploop balloon repair puts that right");
         return 0;
     }
@@ -126,8 +127,10 @@ int balloon_check(const Options& options, RunningFilesystem& filesystem, bool re
         maintenance.emplace(filesystem.device.minor, "BALLOON");
     }
     Plan plan("balloon repair", filesystem.name());
-    plan.add(repair_balloon_step(filesystem, size, image.cluster));
-    plan.add(compact_step(filesystem, image.cluster));
+    plan.add(repair_balloon_step(filesystem, size, image));
+    if (!image.raw) {
+        plan.add(compact_step(filesystem, image.cluster));
+    }
     return carry_out(options, plan);
 }
 

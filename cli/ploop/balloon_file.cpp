@@ -78,30 +78,30 @@ BalloonFile::BalloonFile(const std::string& root)
     }
 }
 
-Descriptor BalloonFile::open_hidden() const {
+disktool::Descriptor BalloonFile::open_hidden() const {
     struct statfs filesystem {};
     struct stat entry {};
     if (stat("/proc/vz", &entry) != 0 || fstatfs(folder_.get(), &filesystem) != 0 ||
         filesystem.f_type != EXT4_SUPER_MAGIC) {
-        return Descriptor();
+        return disktool::Descriptor();
     }
-    Descriptor hidden(ioctl(folder_.get(), open_hidden_balloon));
+    disktool::Descriptor hidden(ioctl(folder_.get(), open_hidden_balloon));
     struct stat status {};
     const bool right = hidden.get() > STDERR_FILENO && fstat(hidden.get(), &status) == 0 &&
                        S_ISREG(status.st_mode) && status.st_dev == status_of(folder_.get(), root_).st_dev;
     if (!right) {
         (void)hidden.release(); // a number that is no descriptor of ours
-        return Descriptor();
+        return disktool::Descriptor();
     }
     return hidden;
 }
 
-Descriptor BalloonFile::open_for(int flags) const {
-    if (Descriptor hidden = open_hidden()) {
+disktool::Descriptor BalloonFile::open_for(int flags) const {
+    if (disktool::Descriptor hidden = open_hidden()) {
         return hidden;
     }
-    Descriptor file(openat(folder_.get(), std::string(balloon_name).c_str(),
-                           flags | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600));
+    disktool::Descriptor file(openat(folder_.get(), std::string(balloon_name).c_str(),
+                                     flags | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600));
     if (!file && errno == ENOENT) {
         return file;
     }
@@ -130,25 +130,25 @@ bool BalloonFile::exists() const {
 }
 
 std::uint64_t BalloonFile::size() const {
-    const Descriptor file = open_for(O_RDONLY);
+    const disktool::Descriptor file = open_for(O_RDONLY);
     return file ? static_cast<std::uint64_t>(status_of(file.get(), path()).st_size) : 0;
 }
 
 std::uint64_t BalloonFile::allocated() const {
-    const Descriptor file = open_for(O_RDONLY);
+    const disktool::Descriptor file = open_for(O_RDONLY);
     return file ? static_cast<std::uint64_t>(status_of(file.get(), path()).st_blocks) * 512 : 0;
 }
 
 void BalloonFile::resize(std::uint64_t new_size) {
-    const Descriptor present = open_for(O_RDONLY);
+    const disktool::Descriptor present = open_for(O_RDONLY);
     if (!present && new_size == 0) {
         return;
     }
-    const Descriptor made = present ? Descriptor() : open_for(O_RDONLY | O_CREAT | O_EXCL);
+    const disktool::Descriptor made = present ? disktool::Descriptor() : open_for(O_RDONLY | O_CREAT | O_EXCL);
     const int locked = present ? present.get() : made.get();
     const std::uint64_t size = static_cast<std::uint64_t>(status_of(locked, path()).st_size);
     const Unlocked unlocked(locked);
-    const Descriptor file = open_for(O_RDWR);
+    const disktool::Descriptor file = open_for(O_RDWR);
     if (!file || status_of(file.get(), path()).st_ino != status_of(locked, path()).st_ino) {
         throw PloopError(Exit::no_memory_or_failure, ErrorCode::locked,
                          fmt::format("{} was changed by someone else meanwhile", path()));
@@ -172,7 +172,7 @@ void BalloonFile::resize(std::uint64_t new_size) {
 
 std::vector<Range> BalloonFile::places() const {
     std::vector<Range> found;
-    const Descriptor file = open_for(O_RDONLY);
+    const disktool::Descriptor file = open_for(O_RDONLY);
     constexpr std::size_t at_once = 256;
     // A head with its extents behind it, in whole words for their alignment.
     std::vector<std::uint64_t> words((sizeof(fiemap) + at_once * sizeof(fiemap_extent)) /

@@ -39,11 +39,11 @@ class BalloonFile {
     std::string path() const { return root_ + "/" + std::string(balloon_name); }
 
   private:
-    Descriptor open_for(int flags) const; ///< none: there is no such file
-    Descriptor open_hidden() const;
+    disktool::Descriptor open_for(int flags) const; ///< none: there is no such file
+    disktool::Descriptor open_hidden() const;
 
     std::string root_;
-    Descriptor folder_;
+    disktool::Descriptor folder_;
 };
 
 } // namespace disktool::ploop::cli

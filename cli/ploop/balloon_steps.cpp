@@ -81,9 +81,10 @@ class LargestBalloon final : public Step {
 
 class RepairBalloon final : public Step {
   public:
-    RepairBalloon(RunningFilesystem& filesystem, std::uint64_t size, std::uint64_t cluster)
+    RepairBalloon(RunningFilesystem& filesystem, std::uint64_t size, const RunningImage& image)
         : filesystem_(filesystem), size_(size),
-          trim_(trim_step(filesystem, {.cluster = cluster, .smallest = cluster})) {}
+          trim_(
+              trim_step(filesystem, {.cluster = image.cluster, .smallest = image.cluster, .raw = image.raw})) {}
     std::string kind() const override { return "ploop.balloon-repair"; }
     std::string text() const override {
         return fmt::format("empty the balloon of {} for a moment, {}, and make it {} bytes large again",
@@ -113,8 +114,8 @@ class RepairBalloon final : public Step {
 } // namespace
 
 std::unique_ptr<Step> repair_balloon_step(RunningFilesystem& filesystem, std::uint64_t size,
-                                          std::uint64_t cluster) {
-    return std::make_unique<RepairBalloon>(filesystem, size, cluster);
+                                          const RunningImage& image) {
+    return std::make_unique<RepairBalloon>(filesystem, size, image);
 }
 
 std::unique_ptr<Step> balloon_step(RunningFilesystem& filesystem, std::uint64_t new_size) {
@@ -123,6 +124,24 @@ std::unique_ptr<Step> balloon_step(RunningFilesystem& filesystem, std::uint64_t 
 
 std::unique_ptr<Step> largest_balloon_step(RunningFilesystem& filesystem, std::uint64_t cluster) {
     return std::make_unique<LargestBalloon>(filesystem, cluster);
+}
+
+void plan_inflation(Plan& plan, RunningFilesystem& filesystem, const RunningImage& image,
+                    std::unique_ptr<Step> balloon) {
+    if (!image.served) {
+        plan.add(std::move(balloon));
+        plan.note(fmt::format(
+            "the image keeps its clusters: {} lies straight on its file (mount with --backend fuse)",
+            filesystem.device.node));
+        return;
+    }
+    TrimStepOptions trim{.cluster = image.cluster, .smallest = image.cluster, .raw = image.raw};
+    trim.if_possible = true;
+    plan.add(trim_step(filesystem, trim));
+    plan.add(std::move(balloon));
+    if (!image.raw) {
+        plan.add(compact_step(filesystem, image.cluster));
+    }
 }
 
 } // namespace disktool::ploop::cli

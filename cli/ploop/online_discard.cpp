@@ -41,6 +41,10 @@ void show_sizes(const Options& options, const RunningFilesystem& filesystem) {
         {"balloon", balloon}, {"data", data}, {"disk", shown}, {"images", images}};
 }
 
+std::uint64_t allocated(const RunningImage& image) {
+    return real_doors().files.status(image.path).value_or(FileStatus{}).allocated;
+}
+
 } // namespace
 
 int discard_running(const Options& options, RunningFilesystem& filesystem, const DiscardOptions& request) {
@@ -55,15 +59,8 @@ int discard_running(const Options& options, RunningFilesystem& filesystem, const
         return 0;
     }
     const RunningImage image = running_image(filesystem.device);
-    if (image.raw) {
-        throw ParameterError(
-            fmt::format("{} is a raw disk: nothing of it is stored that could be left out. Convert it to "
-                        "ploop1 when it is at rest",
-                        filesystem.name()));
-    }
-    if (filesystem.device.read_only) {
-        throw ParameterError(fmt::format("{} is read-only", filesystem.device.node));
-    }
+    refuse_unserved(filesystem, image);
+    filesystem.refuse_read_only();
     if (request.to_free_sectors != 0 && request.to_free_sectors * sector_size < image.cluster) {
         throw ParameterError(fmt::format("--to-free is less than a cluster of {}", size_text(image.cluster)));
     }
@@ -79,15 +76,24 @@ int discard_running(const Options& options, RunningFilesystem& filesystem, const
     }
     plan.add(trim_step(filesystem, {.cluster = image.cluster,
                                     .smallest = request.min_block_sectors * sector_size,
-                                    .enough = request.to_free_sectors * sector_size}));
-    plan.add(compact_step(filesystem, image.cluster));
-    const std::uint64_t before = real_doors().files.status(image.path).value_or(FileStatus{}).size;
+                                    .enough = request.to_free_sectors * sector_size,
+                                    .raw = image.raw}));
+    if (!image.raw) {
+        plan.add(compact_step(filesystem, image.cluster));
+    }
+    const std::uint64_t before = allocated(image);
     carry_out(options, plan);
     if (options.dry_run) {
         return 0;
     }
-    const std::uint64_t after = real_doors().files.status(image.path).value_or(FileStatus{}).size;
-    const std::uint64_t cut = before - std::min(before, after);
+    if (image.raw) {
+        const std::uint64_t now = allocated(image);
+        const std::uint64_t punched = before - std::min(before, now);
+        filesystem.say(fmt::format("PUNCHED: {} cluster-blocks ({} bytes)", punched / image.cluster, punched));
+        options.output->json()["bytes_cut"] = punched;
+        return 0;
+    }
+    const std::uint64_t cut = options.output->json()["figures"].value("bytes_cut", std::uint64_t{0});
     filesystem.say(fmt::format("{} clusters have been relocated", cut / image.cluster));
     options.output->json()["bytes_cut"] = cut;
     return 0;

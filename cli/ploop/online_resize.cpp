@@ -19,12 +19,6 @@ namespace disktool::ploop::cli {
 
 namespace {
 
-void refuse_read_only(const RunningFilesystem& filesystem) {
-    if (filesystem.device.read_only) {
-        throw ParameterError(fmt::format("{} is read-only", filesystem.device.node));
-    }
-}
-
 /// What `wanted` bytes come to: whole clusters, more than four.
 std::uint64_t rounded(std::uint64_t sectors, std::uint64_t cluster) {
     if (sectors > UINT64_MAX / sector_size - cluster / sector_size) {
@@ -105,13 +99,10 @@ void plan_balloon(Plan& plan, RunningFilesystem& filesystem, std::uint64_t secto
         throw ParameterError(fmt::format("Unable to change image size to {} sectors, minimal size is {}",
                                          sectors, smallest / sector_size));
     }
-    // What the balloon will cover is given back first: afterwards it is no free space any more.
-    if (target > space.balloon && !image.raw) {
-        plan.add(trim_step(filesystem, {.cluster = image.cluster, .smallest = image.cluster}));
-    }
-    plan.add(balloon_step(filesystem, target));
-    if (target > space.balloon && !image.raw) {
-        plan.add(compact_step(filesystem, image.cluster));
+    if (target > space.balloon) {
+        plan_inflation(plan, filesystem, image, balloon_step(filesystem, target));
+    } else {
+        plan.add(balloon_step(filesystem, target));
     }
     plan.note("the disk and its file system keep their size: the balloon takes what is to be used no more");
 }
@@ -127,7 +118,7 @@ void plan_offline_shrink(Plan& plan, RunningFilesystem& filesystem, std::uint64_
     const std::uint64_t size = wanted - clusters_around * image.cluster;
     plan.add(check_filesystem_step(filesystem));
     plan.add(shrink_filesystem_step(filesystem, size));
-    if (!image.raw) {
+    if (!image.raw && image.served) {
         plan.add(compact_step(filesystem, image.cluster));
     }
     plan.note("the disk keeps its size: only a disk at rest gets smaller itself");
@@ -172,7 +163,7 @@ std::optional<Maintenance> begin(const Options& options, const RunningFilesystem
 } // namespace
 
 int resize_running(const Options& options, RunningFilesystem& filesystem, std::uint64_t sectors) {
-    refuse_read_only(filesystem);
+    filesystem.refuse_read_only();
     const RunningImage image = running_image(filesystem.device);
     const std::uint64_t wanted = rounded(sectors, image.cluster);
     const auto maintenance = begin(options, filesystem, "RESIZE");
@@ -198,20 +189,14 @@ int resize_running(const Options& options, RunningFilesystem& filesystem, std::u
 }
 
 int inflate_running(const Options& options, RunningFilesystem& filesystem) {
-    refuse_read_only(filesystem);
+    filesystem.refuse_read_only();
     if (!filesystem.mounted()) {
         throw ParameterError("The image is not mounted");
     }
     const RunningImage image = running_image(filesystem.device);
     const auto maintenance = begin(options, filesystem, "BALLOON");
     Plan plan("resize", filesystem.name());
-    if (!image.raw) {
-        plan.add(trim_step(filesystem, {.cluster = image.cluster, .smallest = image.cluster}));
-    }
-    plan.add(largest_balloon_step(filesystem, image.cluster));
-    if (!image.raw) {
-        plan.add(compact_step(filesystem, image.cluster));
-    }
+    plan_inflation(plan, filesystem, image, largest_balloon_step(filesystem, image.cluster));
     return finish(options, filesystem, plan, device_size(filesystem.device.node));
 }
 

@@ -22,7 +22,7 @@ std::unique_ptr<Step> balloon_step(RunningFilesystem& filesystem, std::uint64_t 
 std::unique_ptr<Step> largest_balloon_step(RunningFilesystem& filesystem, std::uint64_t cluster);
 /// Emptied for a moment, all free space given back to the image, and filled again to that size.
 std::unique_ptr<Step> repair_balloon_step(RunningFilesystem& filesystem, std::uint64_t size,
-                                          std::uint64_t cluster);
+                                          const RunningImage& image);
 
 /// Image, descriptor and block device, through the device's process.
 std::unique_ptr<Step> grow_device_step(RunningFilesystem& filesystem, std::uint64_t sectors);
@@ -42,10 +42,17 @@ struct TrimStepOptions {
     std::uint64_t cluster = 0;  ///< bytes
     std::uint64_t smallest = 0; ///< bytes
     std::uint64_t enough = 0;   ///< bytes of the image; 0: as much as there is
+    bool raw = false;           ///< the image is a raw one
+    bool if_possible = false;   ///< a device that takes nothing back is no error
 };
 /// Free space is given back to the image. Reports "clusters_freed".
 std::unique_ptr<Step> trim_step(RunningFilesystem& filesystem, const TrimStepOptions& options);
 /// The image file gets shorter. Reports "bytes_cut".
 std::unique_ptr<Step> compact_step(RunningFilesystem& filesystem, std::uint64_t cluster);
+
+/// What a balloon is to cover goes from the image before: afterwards it is no free space any more. Then the
+/// balloon, then the image's file gets shorter. Where nothing can be freed, the balloon alone, and a note.
+void plan_inflation(Plan& plan, RunningFilesystem& filesystem, const RunningImage& image,
+                    std::unique_ptr<Step> balloon);
 
 } // namespace disktool::ploop::cli

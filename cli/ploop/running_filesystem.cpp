@@ -34,6 +34,12 @@ const MountPoint* mount_of(const std::vector<MountPoint>& points, const std::str
 
 } // namespace
 
+void RunningFilesystem::refuse_read_only() const {
+    if (device.read_only) {
+        throw ParameterError(fmt::format("{} is mounted read-only: nothing is changed on it", name()));
+    }
+}
+
 RunningFilesystem running_filesystem(const Options& options, const DeviceState& device) {
     if (!device.alive) {
         refuse_dead(device);
@@ -69,8 +75,17 @@ RunningFilesystem running_filesystem(const Options& options, const DeviceState& 
 
 std::optional<RunningFilesystem> filesystem_of_descriptor(const Options& options,
                                                           const std::string& descriptor) {
-    const std::optional<DeviceState> device = writer_of_disk(descriptor);
-    return device ? std::make_optional(running_filesystem(options, *device)) : std::nullopt;
+    FileDoor& files = real_doors().files;
+    const Descriptor read = Descriptor::load(files, descriptor);
+    const ImageEntry* top = read.image(read.top);
+    const std::optional<FileStatus> image = top == nullptr ? std::nullopt : files.status(top->path);
+    for (const DeviceState& device : devices_of_disk(descriptor)) {
+        const DeviceImage& last = device.images.back();
+        if (!device.read_only || (image && last.device == image->device && last.inode == image->inode)) {
+            return running_filesystem(options, device);
+        }
+    }
+    return std::nullopt;
 }
 
 RunningFilesystem filesystem_of_device(const Options& options, const std::string& device) {
@@ -78,12 +93,10 @@ RunningFilesystem filesystem_of_device(const Options& options, const std::string
 }
 
 RunningFilesystem filesystem_of_mount(const Options& options, const std::string& mount_point) {
-    if (const std::optional<MountPoint> point = mounted_on(mount_point)) {
-        if (const std::optional<DeviceState> state = device_of_node(point->source)) {
-            RunningFilesystem found = running_filesystem(options, *state);
-            found.mount_point = point->path;
-            return found;
-        }
+    if (const std::optional<DeviceState> device = device_at(mount_point)) {
+        RunningFilesystem found = running_filesystem(options, *device);
+        found.mount_point = mounted_on(mount_point).value_or(MountPoint{}).path;
+        return found;
     }
     throw ParameterError(
         fmt::format("No ploop device is mounted at {}; ploop list -a shows where they are", mount_point));
@@ -93,6 +106,7 @@ RunningImage running_image(const DeviceState& device) {
     FileDoor& files = real_doors().files;
     RunningImage image;
     image.path = device.images.back().path;
+    image.served = device.backend != "loop";
     if (!device.descriptor.empty()) {
         const Descriptor descriptor = Descriptor::load(files, device.descriptor);
         const ImageEntry* top = descriptor.image(descriptor.top);
@@ -111,6 +125,15 @@ RunningImage running_image(const DeviceState& device) {
         image.raw = true;
     }
     return image;
+}
+
+void refuse_unserved(const RunningFilesystem& filesystem, const RunningImage& image) {
+    if (!image.served) {
+        throw ParameterError(
+            fmt::format("{} lies straight on the file of its image, which keeps all its clusters. Unmount "
+                        "it and do this to the disk at rest, or mount it with --backend fuse",
+                        filesystem.device.node));
+    }
 }
 
 std::uint64_t device_size(const std::string& node) {

@@ -27,6 +27,8 @@ struct RunningFilesystem {
     /// "at /mnt", "on /dev/ploop0p1".
     std::string place() const { return mounted() ? "at " + mount_point : "on " + node; }
     void say(const std::string& line) const { options->output->say(line); }
+    /// Throws ParameterError.
+    void refuse_read_only() const;
     /// Asks the device's process.
     ControlMessage ask(const std::string& request, ControlMessage arguments = ControlMessage::object()) const {
         return ask_device(*options, device, request, std::move(arguments));
@@ -36,7 +38,8 @@ struct RunningFilesystem {
 /// Looks where it is mounted. Of several partitions the mounted one, else the first. `options` must outlive it.
 RunningFilesystem running_filesystem(const Options& options, const DeviceState& device);
 
-/// Of the device that writes the top of that disk; none: the disk is at rest, or only read.
+/// Of the device that has the top of that disk, the one that writes to it first; none: the disk is at rest, or
+/// only snapshots of it run.
 std::optional<RunningFilesystem> filesystem_of_descriptor(const Options& options,
                                                           const std::string& descriptor);
 /// By -d DEVICE: "/dev/ploop0", a partition of it. Throws PloopError(device_open) where no such device runs.
@@ -49,8 +52,11 @@ struct RunningImage {
     std::string path;
     std::uint64_t cluster = 0; ///< bytes
     bool raw = false;
+    bool served = true; ///< by the device's process: else nothing of it can be freed
 };
 RunningImage running_image(const DeviceState& device);
+/// Throws ParameterError with the way out where the device's process cannot free clusters of the image.
+void refuse_unserved(const RunningFilesystem& filesystem, const RunningImage& image);
 /// Size of the block device, bytes.
 std::uint64_t device_size(const std::string& node);
 

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 namespace disktool::ploop::cli {
@@ -77,7 +78,7 @@ class Trim final : public Step {
         return cost;
     }
     void commit(StepContext& context) override {
-        const std::uint64_t before = free_clusters();
+        const std::uint64_t before = free_bytes();
         const std::uint64_t all = cost().work();
         std::uint64_t shown = 0;
         const auto watch = [&](std::uint64_t done, std::uint64_t total) {
@@ -86,27 +87,48 @@ class Trim final : public Step {
                                            static_cast<long double>(std::max<std::uint64_t>(total, 1)));
             context.advance(now - std::min(now, shown));
             shown = std::max(now, shown);
-            return options_.enough != 0 && freed_since(before) * options_.cluster >= options_.enough;
+            return options_.enough != 0 && freed_since(before) >= options_.enough;
         };
-        trim_filesystem({filesystem_.mount_point, filesystem_.type, options_.cluster, options_.smallest},
-                        context.cancel(), watch);
-        context.report("clusters_freed", freed_since(before));
+        try {
+            trim_filesystem({filesystem_.mount_point, filesystem_.type, options_.cluster, options_.smallest,
+                             options_.enough},
+                            context.cancel(), watch);
+        } catch (const Error& error) {
+            if (error.code() != ErrorCode::unsupported || !options_.if_possible) {
+                throw;
+            }
+            filesystem_.say(fmt::format("note: {}", error.what()));
+            return;
+        }
+        context.report("clusters_freed", freed_since(before) / options_.cluster);
     }
     std::string needs_no_undo() const override { return "nothing but free space is given back"; }
 
   private:
-    std::uint64_t free_clusters() {
+    /// Of the image's file: what it holds and does not use, or, of a raw one, does not hold.
+    std::uint64_t free_bytes() {
         // A cluster is free once it is written that it is.
         real_doors().files.open(filesystem_.device.node, {})->sync();
-        return filesystem_.ask("status").at("free_clusters").get<std::uint64_t>();
+        if (options_.raw) {
+            const std::optional<FileStatus> image =
+                real_doors().files.status(filesystem_.device.images.back().path);
+            return image ? image->size - std::min(image->size, image->allocated) : last_free_;
+        }
+        const ControlMessage status = filesystem_.ask("status");
+        // While another verb is at work there is no such number.
+        if (const auto clusters = status.find("free_clusters"); clusters != status.end()) {
+            last_free_ = clusters->get<std::uint64_t>() * options_.cluster;
+        }
+        return last_free_;
     }
     std::uint64_t freed_since(std::uint64_t before) {
-        const std::uint64_t now = free_clusters();
+        const std::uint64_t now = free_bytes();
         return now - std::min(now, before);
     }
 
     RunningFilesystem& filesystem_;
     TrimStepOptions options_;
+    std::uint64_t last_free_ = 0;
 };
 
 class Compact final : public Step {

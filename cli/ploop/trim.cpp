@@ -13,6 +13,7 @@
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -25,8 +26,9 @@ namespace disktool::ploop::cli {
 namespace {
 
 constexpr std::uint64_t first_clusters = 32;
-/// The kernel cannot be stopped within one call.
-constexpr std::uint64_t piece = GiB;
+/// The kernel cannot be stopped within one call, so that one call is not for all.
+constexpr std::uint64_t largest_piece = GiB;
+constexpr std::uint64_t smallest_piece = 16 * MiB;
 
 /// None left out, none smaller than `smallest`.
 std::vector<std::uint64_t> rounds_of(const TrimRequest& request) {
@@ -38,6 +40,15 @@ std::vector<std::uint64_t> rounds_of(const TrimRequest& request) {
     }
     rounds.push_back(smallest);
     return rounds;
+}
+
+/// How much of the file system is looked at in one call: not much more than is wanted, and whole clusters.
+std::uint64_t piece_of(const TrimRequest& request, std::uint64_t smallest) {
+    if (request.enough == 0) {
+        return round_up(largest_piece, request.unit);
+    }
+    const std::uint64_t piece = std::clamp(request.enough / 2, smallest_piece, largest_piece);
+    return round_up(std::max(piece, smallest), request.unit);
 }
 
 /// Bytes up to which the file system counts its addresses. btrfs counts others than those of its device: all at
@@ -78,14 +89,20 @@ std::optional<std::uint64_t> trim_piece(int root, const TrimRequest& request, Ra
 } // namespace
 
 std::uint64_t trim_filesystem(const TrimRequest& request, CancelToken& cancel, const TrimWatch& watch) {
-    const Descriptor root(open(request.root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    const disktool::Descriptor root(open(request.root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!root) {
         throw SystemError("Cannot open", request.root, errno);
+    }
+    // What was removed just now is free only once the journal says so.
+    if (syncfs(root.get()) != 0) {
+        throw PloopError(Exit::sync, ErrorCode::failure,
+                         fmt::format("Cannot sync {}: {}", request.root, std::strerror(errno)));
     }
     const std::vector<std::uint64_t> rounds = rounds_of(request);
     const std::uint64_t length = length_of(root.get(), request);
     std::uint64_t freed = 0;
     for (std::size_t round = 0; round < rounds.size(); ++round) {
+        const std::uint64_t piece = piece_of(request, rounds[round]);
         for (std::uint64_t at = 0; at == 0 || at < length; at += piece) {
             cancel.check();
             const Range part{at, length == 0 ? UINT64_MAX : piece};

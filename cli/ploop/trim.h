@@ -15,6 +15,7 @@ struct TrimRequest {
     std::string type;           ///< "ext4"
     std::uint64_t unit = 0;     ///< bytes of a cluster: the smallest piece of which the device frees anything
     std::uint64_t smallest = 0; ///< bytes; pieces below that are left alone
+    std::uint64_t enough = 0;   ///< bytes that the caller is content with, for how often it is asked; 0: all
 };
 
 /// Called between the pieces, with the bytes of the file system that were looked at, of all that will be: true
