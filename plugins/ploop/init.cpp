@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // A new disk: image file, what is put on it, descriptor.
+#include "left_over.h"
 #include "new_names.h"
 #include "operations.h"
 
@@ -8,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include <optional>
 #include <utility>
 
 namespace disktool::ploop {
@@ -64,8 +66,10 @@ class InitStep final : public Step {
         if (request_.fill) {
             fill(context);
         }
+        image_ = identify(doors_.files, part());
+        image_->path = request_.image;
         take_name(doors_.files, part(), request_.image);
-        named_ = true;
+        storing_ = true;
         say_("Storing " + descriptor_path(request_.image));
         Descriptor::make(request_.disk_sectors, request_.cluster_sectors, request_.mode,
                          file_name(request_.image))
@@ -75,9 +79,13 @@ class InitStep final : public Step {
 
     void undo(StepContext&) override {
         remove_part();
-        if (named_) {
-            doors_.files.remove(request_.image);
-            doors_.files.sync_directory(directory_of(request_.image));
+        // First what names the image: it may be there already when storing it fails at its last sync.
+        const std::string descriptor = descriptor_path(request_.image);
+        if (storing_ && doors_.files.status(descriptor, false)) {
+            doors_.files.remove(descriptor);
+        }
+        if (image_) {
+            remove_listed(doors_.files, *image_);
         }
     }
 
@@ -131,7 +139,8 @@ class InitStep final : public Step {
     Doors doors_;
     InitRequest request_;
     Say say_;
-    bool named_ = false;
+    std::optional<JobFile> image_; ///< the finished file, under the name that it gets
+    bool storing_ = false;         ///< the descriptor may be there
 };
 
 } // namespace
