@@ -22,7 +22,8 @@ class PloopReplaceCrash : public testing::TestWithParam<bool> {
         const std::string copy = (folder / "copy").string();
         doors.files.open(copy, {.write = true})->write(0, bytes_of(read_file((folder / "root.hds").string())));
         const auto opened = open_disk(xml_in(folder), doors);
-        run(plan_replace(*opened.disk, {uuid_of('1'), "", copy, keep_name()}), doors);
+        run(plan_replace(*opened.disk, {.uuid = uuid_of('1'), .new_file = copy, .keep_name = keep_name()}),
+            doors);
     }
     static void expect_content(const std::filesystem::path& folder) {
         EXPECT_EQ(contents_of(xml_in(folder)), (Contents{{uuid_of('1').lower(), "aaa............."},
