@@ -51,8 +51,10 @@ head -c 5M /dev/urandom > mnt/late; sync -f mnt; sha256sum mnt/late >> sums
 sleep 0.3; kill -KILL "$(field "$n" pid)"; wait $load
 for i in $(seq 50); do dd if="$(field "$n" node)" bs=4k count=1 iflag=direct of=/dev/null 2> /dev/null || break; sleep 0.1; done
 expect 0 "$TOOL" umount --hdd top.qcow2
-for i in $(seq 50); do qemu-img check -q top.qcow2 2> /dev/null && break; sleep 0.2; done
-qemu-img check -q top.qcow2 || die "QEMU finds faults after the kill"
+# QEMU goes with it: it may have leaked clusters (3), but no more.
+checked() { qemu-img check -q top.qcow2 > check.log 2>&1; [ $? -eq 0 ] || { qemu-img check -q top.qcow2 > check.log 2>&1; [ $? -eq 3 ]; }; }
+for i in $(seq 50); do checked && break; sleep 0.2; done
+checked || die "QEMU finds faults after the kill: $(cat check.log)"
 expect 0 "$TOOL" mount --hdd top.qcow2 --mount_point mnt
 sha256sum --quiet -c sums || die "a synced file has changed"
 expect 0 "$TOOL" umount --mount_point mnt
