@@ -16,11 +16,12 @@ template <typename Action>
 auto in_our_words(Action action) {
     try {
         return action();
-    } catch (const ControlError& error) {
-        throw PloopError(static_cast<Exit>(error.exit()), error.code(), error.what(), error.reason());
     } catch (const Error& error) {
         if (error.code() == ErrorCode::program_missing) { // no FUSE, no loop devices, no program
             throw PloopError(Exit::device_open, error.code(), error.what(), error.reason());
+        }
+        if (const auto* told = dynamic_cast<const ControlError*>(&error)) {
+            throw PloopError(static_cast<Exit>(told->exit()), error.code(), error.what(), error.reason());
         }
         throw;
     }
