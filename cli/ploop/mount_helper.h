@@ -2,25 +2,10 @@
 // mount.ploop and umount.ploop: what mount(8) and umount(8) call for the type "ploop".
 #pragma once
 
-#include <optional>
 #include <string>
 #include <vector>
 
 namespace disktool::ploop::cli {
-
-/// What a helper's words come to, in ours.
-struct HelperCall {
-    std::vector<std::string> words;     ///< of ploop: the command first; empty: nothing is to be done
-    std::string folder;                 ///< the mount point
-    std::optional<std::string> remount; ///< other options for what is mounted there, instead of `words`
-    std::string disk;                   ///< mount: what is to be mounted
-    bool quiet = true;                  ///< without -v
-};
-
-/// `words`: without the program's name. Options of our own: ploop.uuid=, ploop.component=, ploop.device=,
-/// ploop.fstype=, ploop.backend=, ploop.fsck; all others are the file system's. Throws UsageError.
-HelperCall mount_call(const std::vector<std::string>& words);
-HelperCall umount_call(const std::vector<std::string>& words);
 
 /// Is the program's name that of a helper?
 bool is_mount_helper(const std::string& program);

@@ -28,9 +28,15 @@ _ploop_uuids() {
     done
 }
 
+# Nodes of running devices.
+_ploop_devices() {
+    _ploop_words "$(compgen -G '/dev/ploop*')" "$1"
+}
+
 _ploop() {
-    local commands="init resize convert check info list snapshot snapshot-list snapshot-switch
-        snapshot-delete snapshot-merge replace restore-descriptor copy balloon grow merge help"
+    local commands="init mount umount resize convert check info list snapshot snapshot-list snapshot-switch
+        snapshot-delete snapshot-merge replace restore-descriptor copy balloon grow merge
+        tsnapshot start stop clear delete stat getdev help"
     local common="--dry-run --json --progress --allow --help"
     local word=${COMP_WORDS[COMP_CWORD]} previous='' command='' action='' options='' i
     COMPREPLY=()
@@ -62,7 +68,13 @@ _ploop() {
         --progress) return ;;
     esac
     case $command:$previous in
-        init:-f | convert:-f | grow:-f | merge:-f | restore-descriptor:-f)
+        mount:--backend) _ploop_words "auto fuse loop" "$word"; return ;;
+        mount:-m | mount:--fuse | umount:-m | tsnapshot:-m | replace:-m) _ploop_files -d "$word"; return ;;
+        mount:-d | umount:-d | start:-d | stop:-d | clear:-d | delete:-d | stat:-d | snapshot:-d | grow:-d | replace:-d)
+            _ploop_devices "$word"; return ;;
+        mount:-t) _ploop_words "ext4 ext3 xfs btrfs" "$word"; return ;;
+        mount:-[obc] | umount:-c | tsnapshot:-[uc] | delete:-l | replace:-l) return ;;
+        init:-f | mount:-f | convert:-f | grow:-f | merge:-f | restore-descriptor:-f)
             _ploop_words "raw ploop1 expanded preallocated" "$word"; return ;;
         init:-v | convert:-v) _ploop_words "1 2" "$word"; return ;;
         init:-t) _ploop_words "none ext3 ext4" "$word"; return ;;
@@ -72,20 +84,25 @@ _ploop() {
         init:-[bB] | check:-b | check:--blocksize | restore-descriptor:-b | snapshot:-[ub] | copy:-[if] | replace:-l) return ;;
         snapshot-list:-o | snapshot-list:--output)
             _ploop_words "parent_uuid current uuid fname" "$word"; return ;;
-        check:-u | check:--uuid | replace:-u | snapshot-*:-u | snapshot-*:-U | snapshot-list:--uuid | snapshot-list:--id)
+        check:-u | check:--uuid | mount:-u | replace:-u | snapshot-*:-u | snapshot-*:-U | snapshot-list:--uuid | snapshot-list:--id)
             _ploop_uuids "$word"; return ;;
         replace:-[io] | copy:-d | merge:-n | snapshot-merge:-n) _ploop_files -f "$word"; return ;;
     esac
     if [[ $word == -* ]]; then
         case $command in
             init) options="-s -f -v -t -b -B -n --nolazy" ;;
+            mount) options="-r -F -f -b -d -m -o -t -u -c --backend --fuse" ;;
+            umount) options="-d -m -c" ;;
+            tsnapshot) options="-u -c -m" ;;
+            start | stop | clear | stat) options="-d" ;;
+            delete) options="-d -l" ;;
             resize) options="-s" ;;
             convert) options="-f -v" ;;
             check) options="-u -f -F -c -r -s -d -R -b -S --uuid --force --hard-force --check --ro --silent
                 --drop-inuse --raw --blocksize --repair-sparse" ;;
             info) options="-s -d" ;;
             list) options="-a" ;;
-            snapshot) options="-u -b" ;;
+            snapshot) options="-F -d -u -b" ;;
             snapshot-list) options="-H -u -s -o --no-header --uuid --id --snapshot --output" ;;
             snapshot-switch) options="-u -D" ;;
             snapshot-delete) options="-u" ;;
@@ -93,7 +110,7 @@ _ploop() {
             replace) options="-u -l -o -i -k --keep-name" ;;
             restore-descriptor) options="-f -b" ;;
             copy) options="-d -i -f" ;;
-            grow) options="-f -s" ;;
+            grow) options="-f -d -s" ;;
             merge) options="-f -n" ;;
             balloon) [[ $action == discard ]] &&
                 options="--automount --to-free --min-block --defrag --stat" ;;
@@ -108,8 +125,8 @@ _ploop() {
             else
                 _ploop_descriptors "$word"
             fi ;;
-        list | copy) ;;
-        init | check | grow | merge | resize | restore-descriptor) _ploop_files -f "$word" ;;
+        list | copy | start | stop | clear | delete | stat | getdev) ;;
+        init | mount | umount | check | grow | merge | resize | restore-descriptor) _ploop_files -f "$word" ;;
         *) _ploop_descriptors "$word" ;;
     esac
 }
