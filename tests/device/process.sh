@@ -138,7 +138,7 @@ ask $N stop
 
 echo "== nobody wants it any more"
 expect 0 "$CLIENT" leave "$PLAIN" "$(config)"
-soon gone $N
+soon gone $N; sleep 1 # and its process with it
 
 echo "== an image that cannot be closed"
 start "$PLAIN" "$(config '"fail_close": true')"; pid=$(state .pid)
