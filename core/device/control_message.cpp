@@ -129,9 +129,13 @@ bool send_packet(int socket, const std::string& packet, WhenFull when_full) {
 Received receive_message(int socket) {
     std::string packet(largest_packet, '\0');
     ssize_t length = 0;
+    // The other side may have closed with our request unread. The kernel tells that first and once
+    // (ECONNRESET), and then gives what it had said before.
+    bool told = false;
     do {
+        told = told || (length < 0 && errno == ECONNRESET);
         length = recv(socket, packet.data(), packet.size(), MSG_TRUNC);
-    } while (length < 0 && errno == EINTR);
+    } while (length < 0 && (errno == EINTR || (errno == ECONNRESET && !told)));
     if (length <= 0) {
         return {Received::Kind::end};
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "errors.h"
-#include "mount_helper.h"
+#include "mount_helper_words.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
