@@ -111,6 +111,12 @@ std::optional<WholeRun> ServedDisk::whole_run() {
     if (device_->deltas().size() != 1) {
         return std::nullopt;
     }
+    // A disk that grows by need is meant to change while it runs, even if its clusters happen to lie in a row
+    // now.
+    if (!source_.descriptor.empty() &&
+        Descriptor::load(doors_.files, source_.descriptor).mode == DiskMode::expanded) {
+        return std::nullopt;
+    }
     Delta& delta = top();
     const Delta::Run run = delta.look(0, delta.clusters());
     const std::uint64_t size = delta.disk_size();

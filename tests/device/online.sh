@@ -54,5 +54,16 @@ expect 0 "$PLOOP" snapshot-merge -A $X; expect 0 "$PLOOP" mount -m "$mnt" $X; wh
 
 # --- without a descriptor
 expect 0 "$PLOOP" mount -m "$mnt" third.hdd --json; n=$(minor)
-expect 38 "$PLOOP" snapshot -d "/dev/ploop$n"; expect 0 "$PLOOP" umount third.hdd; nothing_left
+expect 38 "$PLOOP" snapshot -d "/dev/ploop$n"; expect 0 "$PLOOP" umount third.hdd; 
+# --- a disk whose clusters happen to lie in a row is still one that can have snapshots
+cd "$WORK"; mkdir row; cd row
+expect 0 "$PLOOP" init -s 20M -t none root.hdd
+expect 0 "$PLOOP" mount $X --json; n=$(minor); node=$(field "$n" node)
+dd if=/dev/zero of="$node" bs=1M count=20 oflag=direct status=none
+expect 0 "$PLOOP" umount $X
+expect 0 "$PLOOP" mount $X --json; n=$(minor)
+[ "$(field "$n" backend)" = fuse ] || die "its back end is $(field "$n" backend)"
+expect 0 "$PLOOP" snapshot $X
+expect 0 "$PLOOP" umount $X
+nothing_left
 echo ok
