@@ -21,10 +21,10 @@ staying() { grep -vE "^\{($going)" <<< "$1"; }
 try() {
   local look=$1 going=$2 name=$3 most=$4 level old new now status fits=0 refused=0; shift 4
   local words=("${@//@/host/d/$X}")
-  rm -rf host/d host/filler; cp -a --sparse=always "images/$name" host/d; old=$($look host/d)
+  rm -rf host/d host/filler; cp -a --sparse=never "images/$name" host/d; old=$($look host/d)
   expect 0 "$PLOOP" "${words[@]}"; new=$($look host/d)
   for ((level = 0; level < levels; level++)); do
-    rm -rf host/d host/filler; cp -a --sparse=always "images/$name" host/d
+    rm -rf host/d host/filler; cp -a --sparse=never "images/$name" host/d
     leave $((most * 1048576 * level / (levels - 1)))
     status=0; "$PLOOP" "${words[@]}" > out 2> err || status=$?
     cp err said

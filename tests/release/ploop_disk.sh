@@ -59,10 +59,9 @@ top() { local file; file=$("$PLOOP" snapshot-list -H -o fname "$1/$X" | tail -1)
 plain_disk() { mkdir -p "$1"; expect 0 "$PLOOP" init -s "$2" -b "$3" -t none "$1/root.hdd"; }
 # folder SIZE MIB: one with a file that is kept, and as many MiB that were deleted again.
 files_disk() {
-  mkdir -p "$1"; expect 0 "$PLOOP" init -s "$2" "$1/root.hdd"
-  qemu-img convert -f parallels -O raw "$1/root.hdd" raw.fs
+  local command
+  mkdir -p "$1"; expect 0 "$PLOOP" init -s "$2" "$1/root.hdd"; expect 0 "$PLOOP" convert -f raw "$1/$X"
   head -c "$3M" /dev/urandom > "$WORK/kept"; head -c "$3M" /dev/urandom > "$WORK/gone"
-  for command in "write $WORK/gone gone" "write $WORK/kept kept" "rm gone"; do debugfs -w -R "$command" "raw.fs?offset=1048576" > "$WORK/log" 2>&1; done
-  qemu-io -f parallels -c "write -q -s raw.fs 0 $(stat -c %s raw.fs)" "$1/root.hdd" > /dev/null; rm raw.fs
-  expect 0 "$PLOOP" check -f "$1/root.hdd"
+  for command in "write $WORK/gone gone" "write $WORK/kept kept" "rm gone"; do debugfs -w -R "$command" "$1/root.hdd?offset=1048576" > "$WORK/log" 2>&1; done
+  expect 0 "$PLOOP" convert -f ploop1 "$1/$X"
 }

@@ -2,7 +2,6 @@
 // A block device gets a new state: killed at each change, and what the next run makes of it. A file stands for
 // the device.
 #include "device_work.h"
-
 #include "made_disk.h"
 
 #include <gmock/gmock.h>
