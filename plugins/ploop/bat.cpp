@@ -16,7 +16,7 @@ namespace disktool::ploop {
 namespace {
 
 constexpr std::uint64_t entry_size = sizeof(std::uint32_t);
-constexpr std::uint64_t piece = 1 << 20; ///< bytes at once
+constexpr std::uint64_t largest_piece = 1 << 20; ///< bytes at once
 
 std::uint64_t position(std::uint64_t index) {
     return header_size + index * entry_size;
@@ -84,7 +84,7 @@ void Bat::load(File& file, const std::function<void(std::uint64_t, std::span<con
         // A hole may begin or end within an entry where a hostile host says so.
         at = std::max<std::uint64_t>(at, round_down(*data, entry_size));
         const std::uint64_t hole = std::min(end, round_up(file.next_hole(at).value_or(end), entry_size));
-        const std::uint64_t length = std::min(piece, std::max(hole, at + entry_size) - at);
+        const std::uint64_t length = std::min(largest_piece, std::max(hole, at + entry_size) - at);
         const std::uint64_t index = (at - header_size) / entry_size;
         const std::span entries(table_.get() + index, length / entry_size);
         file.read(at, std::as_writable_bytes(entries));
@@ -96,7 +96,7 @@ void Bat::load(File& file, const std::function<void(std::uint64_t, std::span<con
 /// Behind the dirty sectors that follow one another from `sector` on and are written at once.
 std::uint64_t Bat::dirty_end(std::uint64_t sector) const {
     std::uint64_t end = sector + 1;
-    while (end < dirty_to_ && is_dirty(end) && (end - sector) * sector_size < piece) {
+    while (end < dirty_to_ && is_dirty(end) && (end - sector) * sector_size < largest_piece) {
         ++end;
     }
     return end;
