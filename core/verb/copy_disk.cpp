@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "verb/copy_disk.h"
 
+#include "block/read_ahead.h"
+#include "block/write_behind.h"
 #include "plan/job.h"
 
 #include <disktool/bytes.h>
@@ -10,7 +12,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <functional>
+#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -18,6 +20,7 @@ namespace disktool {
 
 namespace {
 
+/// Also what pieces end on, so that clusters of the new image are written whole.
 constexpr std::uint64_t longest_piece = 4 * MiB;
 
 std::vector<Range> data_of(BlockDevice& disk) {
@@ -28,19 +31,6 @@ std::vector<Range> data_of(BlockDevice& disk) {
         }
     }
     return data;
-}
-
-void for_each_piece(const std::vector<Range>& ranges, CancelToken& cancel,
-                    const std::function<void(Range)>& visit) {
-    for (const Range range : ranges) {
-        for (std::uint64_t at = range.offset; at < range.end();) {
-            cancel.check();
-            // Pieces end on round offsets, so that clusters of the new image are written whole.
-            const std::uint64_t end = std::min(range.end(), round_down(at, longest_piece) + longest_piece);
-            visit({at, end - at});
-            at = end;
-        }
-    }
 }
 
 struct Copy {
@@ -79,16 +69,19 @@ class CopyStep final : public Step {
         request.virtual_size = disk.size();
         const std::unique_ptr<WorkingDisk> target =
             copy_.session.registry().format(copy_.conversion.format).create_disk(context.doors(), request);
-        std::vector<std::byte> buffer(longest_piece);
-        for_each_piece(data_of(disk), context.cancel(), [&](Range piece) {
-            const auto bytes = std::span(buffer).first(piece.length);
-            disk.read(piece.offset, bytes);
-            if (!all_zero(bytes)) {
-                target->write(piece.offset, bytes);
-                context.report("bytes_copied", piece.length);
+        // The commit waits until all is on stable storage.
+        const std::unique_ptr<File> part = context.doors().files.open(copy_.part(), {});
+        WriteBehind behind(*part);
+        ReadAhead source(disk, data_of(disk), longest_piece);
+        while (const auto piece = source.next()) {
+            context.cancel().check();
+            if (!all_zero(piece->bytes)) {
+                target->write(piece->range.offset, piece->bytes);
+                context.report("bytes_copied", piece->range.length);
+                behind.wrote(piece->range.length);
             }
-            context.advance(2 * piece.length);
-        });
+            context.advance(2 * piece->range.length);
+        }
         WorkCommit done;
         done.size = disk.size();
         target->commit(done);
@@ -126,20 +119,18 @@ class VerifyCopyStep final : public Step {
             const std::vector<Range> data = data_of(*device);
             either.insert(either.end(), data.begin(), data.end());
         }
-        std::vector<std::byte> expected(longest_piece);
-        std::vector<std::byte> found(longest_piece);
-        for_each_piece(ExtentSet::from_unsorted(std::move(either)).to_vector(), context.cancel(),
-                       [&](Range piece) {
-                           const auto ours = std::span(expected).first(piece.length);
-                           const auto theirs = std::span(found).first(piece.length);
-                           disk.read(piece.offset, ours);
-                           copied.read(piece.offset, theirs);
-                           if (!std::equal(ours.begin(), ours.end(), theirs.begin())) {
-                               fail(piece.offset);
-                           }
-                           context.report("bytes_compared", piece.length);
-                           context.advance(2 * piece.length);
-                       });
+        const std::vector<Range> ranges = ExtentSet::from_unsorted(std::move(either)).to_vector();
+        ReadAhead expected(disk, ranges, longest_piece);
+        ReadAhead found(copied, ranges, longest_piece);
+        while (const auto ours = expected.next()) {
+            context.cancel().check();
+            const auto theirs = found.next();
+            if (!theirs || std::memcmp(ours->bytes.data(), theirs->bytes.data(), ours->bytes.size()) != 0) {
+                fail(ours->range.offset);
+            }
+            context.report("bytes_compared", ours->range.length);
+            context.advance(2 * ours->range.length);
+        }
     }
 
   private:
