@@ -240,27 +240,53 @@ void Delta::make_room(const std::vector<std::uint64_t>& places) {
     }
 }
 
-bool Delta::allocate_from(std::uint64_t cluster, File& source, std::uint64_t from) {
-    must_be_begun();
-    if (cluster >= clusters() || place(cluster)) {
-        throw std::logic_error(fmt::format("{}: guest cluster {} cannot be allocated", path(), cluster));
+bool Delta::copy_into(const std::vector<std::uint64_t>& places, File& source, std::uint64_t from) {
+    for (std::size_t i = 0; i < places.size();) {
+        std::size_t count = 1;
+        while (i + count < places.size() && places[i + count] == places[i] + count) {
+            ++count;
+        }
+        if (!file_->copy_range(places[i] * cluster_size(), source,
+                               {from + i * cluster_size(), count * cluster_size()})) {
+            return false;
+        }
+        unsynced_ = true;
+        i += count;
     }
-    change_layout();
-    const auto places = take_places(1);
+    return true;
+}
+
+bool Delta::allocate_from(std::uint64_t cluster, File& source, std::uint64_t from, std::uint64_t count) {
+    const Placement placement = place_new(cluster, count);
     bool copied = false;
     try {
-        copied = file_->copy_range(places.front() * cluster_size(), source, {from, cluster_size()});
+        copied = copy_into(placement.places, source, from);
     } catch (...) {
-        give_back(places);
+        give_up(placement);
         throw;
     }
-    if (!copied) {
-        give_back(places);
-        return false;
+    copied ? refer(placement) : give_up(placement);
+    return copied;
+}
+
+bool Delta::overwrite_from(std::uint64_t cluster, File& source, std::uint64_t from, std::uint64_t count) {
+    must_be_begun();
+    changed_ = true;
+    while (count > 0) {
+        const auto [at, length] = look(cluster, count);
+        if (!at || cluster >= clusters()) {
+            throw std::logic_error(
+                fmt::format("{}: guest cluster {} is overwritten, but is not here", path(), cluster));
+        }
+        unsynced_ = true; // a part may be there also where it fails
+        if (!file_->copy_range(*at, source, {from, length * cluster_size()})) {
+            return false;
+        }
+        unsynced_ = true;
+        cluster += length;
+        from += length * cluster_size();
+        count -= length;
     }
-    unsynced_ = true;
-    refer(cluster, places.front());
-    ++allocated_;
     return true;
 }
 

@@ -141,6 +141,20 @@ void DiskChange::roll_back() {
 
 namespace {
 
+class SayStep final : public Step {
+  public:
+    SayStep(PloopDisk& disk, std::string line, std::string text)
+        : disk_(disk), line_(std::move(line)), text_(std::move(text)) {}
+    std::string kind() const override { return "ploop.say"; }
+    std::string text() const override { return text_; }
+    void commit(StepContext&) override { disk_.say(line_); }
+    std::string needs_no_undo() const override { return "it only says a line"; }
+
+  private:
+    PloopDisk& disk_;
+    std::string line_, text_;
+};
+
 class CreateDeltaStep final : public Step {
   public:
     CreateDeltaStep(std::shared_ptr<DiskChange> change, std::string path, Uuid like)
@@ -225,6 +239,10 @@ class RemoveStep final : public Step {
 };
 
 } // namespace
+
+std::unique_ptr<Step> say_step(PloopDisk& disk, const std::string& line, const std::string& text) {
+    return std::make_unique<SayStep>(disk, line, text);
+}
 
 std::unique_ptr<Step> create_delta_step(std::shared_ptr<DiskChange> change, const std::string& path,
                                         const Uuid& like) {

@@ -29,6 +29,10 @@ class DiskChange {
     void will_remove(const std::string& path) { gone_.push_back(path); }
     void will_change(const std::string& path) { changing_.push_back(path); }
     void will_grow_to(std::uint64_t disk_sectors) { job_.disk_sectors = disk_sectors; }
+    /// The data of these, lowest first, goes into the file of the lowest, which will_change(); the others'
+    /// will_remove(). What a killed run leaves of it is finished by the next one.
+    void will_merge(std::vector<Uuid> lowest_first) { job_.merge = std::move(lowest_first); }
+    const std::string& verb() const { return job_.verb; }
     const std::vector<std::string>& gone() const { return gone_; }
 
     /// The first call writes the job file and X.xml.tmp.
@@ -58,6 +62,8 @@ class DiskChange {
     bool begun_ = false, stored_ = false, switching_ = false, switched_ = false, left_ = false;
 };
 
+/// Only says a line.
+std::unique_ptr<Step> say_step(PloopDisk& disk, const std::string& line, const std::string& text);
 /// Makes a delta like that of `like`, empty.
 std::unique_ptr<Step> create_delta_step(std::shared_ptr<DiskChange> change, const std::string& path,
                                         const Uuid& like);

@@ -2,12 +2,14 @@
 #include "left_over.h"
 
 #include "bat_switch.h"
+#include "finish_merge.h"
 #include "image_path.h"
 
 #include <disktool/error.h>
 #include <disktool/size.h>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
@@ -50,6 +52,29 @@ std::vector<JobFile> from_json(const std::string& descriptor_path, const Json& l
     return result;
 }
 
+Json to_json(const std::vector<Uuid>& list) {
+    Json result = Json::array();
+    for (const Uuid& uuid : list) {
+        result.push_back(uuid.text());
+    }
+    return result;
+}
+
+std::vector<Uuid> uuids_from_json(const Json& list) {
+    if (list.size() > most_files) {
+        throw std::runtime_error("it lists more snapshots than any disk has");
+    }
+    std::vector<Uuid> result;
+    for (const Json& text : list) {
+        const std::optional<Uuid> uuid = Uuid::parse(text.get<std::string>());
+        if (!uuid) {
+            throw std::runtime_error("it lists a snapshot by something that is no uuid");
+        }
+        result.push_back(*uuid);
+    }
+    return result;
+}
+
 bool names(const PloopDisk& disk, const std::string& path) {
     FileDoor& files = disk.doors().files;
     const std::optional<FileStatus> wanted = files.status(path, false);
@@ -80,11 +105,13 @@ std::optional<Header> header_of(const PloopDisk& disk, const ImageEntry& entry) 
     }
 }
 
-bool is_listed(const PloopDisk& disk, const ImageEntry& entry, const std::vector<JobFile>& list) {
-    const std::optional<FileStatus> status = disk.doors().files.status(in_folder(disk.path(), entry.file));
-    return status && std::ranges::any_of(list, [&](const JobFile& file) {
-               return file.device == status->device && file.inode == status->inode;
-           });
+/// All but the highest, which keeps its name and its content.
+std::string going_text(const DiskJob& job) {
+    std::vector<std::string> uuids;
+    for (std::size_t i = 0; i + 1 < job.merge.size(); ++i) {
+        uuids.push_back(job.merge[i].text());
+    }
+    return fmt::format("Snapshot{} {}", uuids.size() == 1 ? "" : "s", fmt::join(uuids, ", "));
 }
 
 void finish_switches(PloopDisk& disk) {
@@ -131,11 +158,14 @@ void close_images(const PloopDisk& disk, const std::optional<DiskJob>& job) {
         disk.say(fmt::format("{} was left in use by an interrupted run, and is closed now",
                              disk.file_of(entry.uuid)));
         if (entry.uuid != disk.descriptor.top) {
-            disk.say(fmt::format(
-                "Snapshot {}, and those above it that were to be merged with it, may hold newer data "
-                "than they should: run the interrupted merge or delete again. The disk itself is "
-                "as it was",
-                entry.uuid.text()));
+            const bool told = ours && job->merge.size() > 1;
+            disk.say(fmt::format("{} may hold newer data than they should: run the interrupted {} again. The "
+                                 "disk itself is as it was",
+                                 told ? going_text(*job)
+                                      : fmt::format("Snapshot {}, and those above it that were to be merged "
+                                                    "with it,",
+                                                    entry.uuid.text()),
+                                 told ? job->verb : "merge or delete"));
         }
     }
 }
@@ -179,6 +209,13 @@ void remove_temporaries(const PloopDisk& disk) {
 
 } // namespace
 
+bool is_listed(const PloopDisk& disk, const ImageEntry& entry, const std::vector<JobFile>& list) {
+    const std::optional<FileStatus> status = disk.doors().files.status(in_folder(disk.path(), entry.file));
+    return status && std::ranges::any_of(list, [&](const JobFile& file) {
+               return file.device == status->device && file.inode == status->inode;
+           });
+}
+
 std::string job_path(const std::string& descriptor_path) {
     return descriptor_path + ".disktool-job";
 }
@@ -209,6 +246,7 @@ std::optional<DiskJob> read_job(FileDoor& files, const std::string& descriptor_p
         job.gone = from_json(descriptor_path, json.at("gone"));
         job.changing = from_json(descriptor_path, json.at("changing"));
         job.disk_sectors = json.at("disk_sectors").get<std::uint64_t>();
+        job.merge = uuids_from_json(json.value("merge", Json::array()));
         return job;
     } catch (const std::exception& error) {
         throw Error(
@@ -226,7 +264,8 @@ void write_job(FileDoor& files, const std::string& descriptor_path, const DiskJo
                        {"made", to_json(descriptor_path, job.made)},
                        {"gone", to_json(descriptor_path, job.gone)},
                        {"changing", to_json(descriptor_path, job.changing)},
-                       {"disk_sectors", job.disk_sectors}};
+                       {"disk_sectors", job.disk_sectors},
+                       {"merge", to_json(job.merge)}};
     // A name that is not UTF-8 would come back as another one, and so never match a file: nothing is removed.
     files.replace_text(job_path(descriptor_path),
                        json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
@@ -276,6 +315,9 @@ void recover_left_over(PloopDisk& disk) {
     const std::optional<DiskJob> job = read_job(files, disk.path());
     remove_temporaries(disk);
     finish_switches(disk);
+    if (job) {
+        finish_merge(disk, *job);
+    }
     close_images(disk, job);
     if (!job) {
         return;

@@ -26,6 +26,9 @@ struct DiskJob {
     std::vector<JobFile> gone;      ///< removed once the descriptor does not name them any more
     std::vector<JobFile> changing;  ///< in use by the job: closed again
     std::uint64_t disk_sectors = 0; ///< of a grow: the size that the top gets; else 0
+    /// Of a merge into an existing image: the neighbours, lowest first, whose data goes into the lowest one's
+    /// file, which is in `changing`; the others' are in `gone`.
+    std::vector<Uuid> merge{};
 };
 
 std::string job_path(const std::string& descriptor_path);
@@ -40,6 +43,9 @@ void remove_job(FileDoor& files, const std::string& descriptor_path);
 JobFile identify(FileDoor& files, const std::string& path);
 /// Removes it if it still is that file; the folder is synced. False: nothing to remove.
 bool remove_listed(FileDoor& files, const JobFile& file);
+
+/// Is the file that this entry names now one of these?
+bool is_listed(const PloopDisk& disk, const ImageEntry& entry, const std::vector<JobFile>& list);
 
 /// Takes the in-use mark off an image whose BAT is sound. True: there was one. Throws what Delta::open throws.
 bool close_image(const PloopDisk& disk, const Uuid& uuid);

@@ -58,13 +58,15 @@ std::uint64_t piece_of(std::span<const Delta* const> newest_first, const Delta& 
     return length;
 }
 
-/// Into places that the target has not. How many the host has copied or shared.
-std::uint64_t let_host_copy(const Delta& source, Delta& target, std::uint64_t first, std::uint64_t length) {
-    std::uint64_t done = 0;
-    while (done < length && target.allocate_from(first + done, source.file(), *source.place(first + done))) {
-        ++done;
+/// Shared or copied by the host: where it shares, hardly any time and no space is needed. A raw source may end
+/// within a cluster.
+bool let_host_copy(const Delta& source, Delta& target, std::uint64_t first, std::uint64_t length) {
+    if (source.raw()) {
+        return false;
     }
-    return done;
+    const std::uint64_t from = *source.place(first);
+    return target.place(first) ? target.overwrite_from(first, source.file(), from, length)
+                               : target.allocate_from(first, source.file(), from, length);
 }
 
 void write_piece(Delta& target, std::uint64_t first, std::span<const std::byte> data) {
@@ -120,7 +122,7 @@ void move_clusters(std::span<const Delta* const> newest_first, Delta& target, st
                    StepContext& context) {
     const std::uint64_t cluster = target.cluster_size();
     PageBuffer memory;
-    bool host_copies = !target.raw();
+    bool host_copies = true;
     std::uint64_t moved = 0;
     for (std::uint64_t first = 0; first < limit;) {
         const Delta* source = newest_holder(newest_first, first);
@@ -130,15 +132,11 @@ void move_clusters(std::span<const Delta* const> newest_first, Delta& target, st
         }
         context.cancel().check();
         const std::uint64_t length = piece_of(newest_first, *source, target, first, limit);
-        std::uint64_t done = 0;
-        if (host_copies && !target.place(first) && !source->raw()) { // a raw file may end within a cluster
-            done = let_host_copy(*source, target, first, length);
-            host_copies = done == length;
-        }
-        if (done < length) {
-            const std::span<std::byte> buffer = memory.get((length - done) * cluster);
-            source->read((first + done) * cluster, buffer);
-            write_piece(target, first + done, buffer);
+        host_copies = host_copies && let_host_copy(*source, target, first, length);
+        if (!host_copies) {
+            const std::span<std::byte> buffer = memory.get(length * cluster);
+            source->read(first * cluster, buffer);
+            write_piece(target, first, buffer);
         }
         moved += length;
         context.advance(2 * length * cluster);

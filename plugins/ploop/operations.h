@@ -38,6 +38,12 @@ struct DiskOptions {
 
 class DescriptorLock; // descriptor_lock.h
 
+/// A merge that a killed run had begun, and that opening the disk has brought to its end.
+struct FinishedMerge {
+    Descriptor before;
+    std::vector<Uuid> segment; ///< lowest first
+};
+
 /// A disk named by its descriptor, locked (Access::write) for as long as this lives. Opening for writing first
 /// finishes or rolls back what an interrupted run left (X.xml.tmp, IMAGE.idx, unfinished files), and says so.
 class PloopDisk {
@@ -51,6 +57,8 @@ class PloopDisk {
     const std::string& path() const { return path_; } ///< of the descriptor, absolute
     const DiskOptions& options() const { return options_; }
     void say(const std::string& line) const { options_.say(line); }
+    /// Who asks for just this merge again has it, and must not get another one.
+    std::optional<FinishedMerge> finished_merge;
     Descriptor descriptor; ///< as stored; an operation changes a copy, stores it, and puts it here
 
     std::string file_of(const Uuid& uuid) const; ///< absolute path, through the gate

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "device_image.h"
 #include "image.h"
+#include "left_over.h"
 #include "membership.h"
 #include "new_image.h"
 #include "new_names.h"
 #include "operations.h"
 #include "plugin.h"
 #include "raw_work.h"
+#include "running.h"
 
 #include <disktool/error.h>
 
@@ -120,7 +122,11 @@ std::optional<std::string> Plugin::image_behind(Doors doors, const std::string& 
     if (!descriptor) {
         return std::nullopt;
     }
-    if (access == Access::write && file_is_changing(Descriptor::load(doors.files, *descriptor))) {
+    // An interrupted merge takes the file with it that is the top now.
+    const bool interrupted = doors.files.status(job_path(*descriptor), false) &&
+                             !running_device(doors.files, top_of(doors.files, *descriptor));
+    if (access == Access::write &&
+        (interrupted || file_is_changing(Descriptor::load(doors.files, *descriptor)))) {
         PloopDisk::open(doors, *descriptor, {}); // which finishes the change
     }
     return top_of(doors.files, *descriptor);

@@ -30,6 +30,7 @@ void ServedDisk::Drain::run(const std::string& verb) {
         disk_, verb,
         merged(disk_.descriptor, {lower_, disk_.descriptor.top}, disk_.descriptor.image(lower_)->file));
     change.will_change(lower_path);
+    change.will_merge({lower_, disk_.descriptor.top});
     change.will_remove(top_path);
     report_.say(fmt::format("Merging the running image: {} -> {}", top_path, lower_path));
     std::exception_ptr late;

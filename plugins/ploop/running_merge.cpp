@@ -125,6 +125,7 @@ void ServedDisk::LowerMerge::run(const std::string& verb) {
     DiskChange change(disk_, verb, after());
     if (in_place()) {
         change.will_change(paths_.front());
+        change.will_merge(segment_);
     } else {
         change.will_make(new_file_);
     }

@@ -17,20 +17,6 @@ namespace disktool::ploop {
 
 namespace {
 
-class SayStep final : public Step {
-  public:
-    SayStep(PloopDisk& disk, std::string line, std::string text)
-        : disk_(disk), line_(std::move(line)), text_(std::move(text)) {}
-    std::string kind() const override { return "ploop.delete-snapshot"; }
-    std::string text() const override { return text_; }
-    void commit(StepContext&) override { disk_.say(line_); }
-    std::string needs_no_undo() const override { return "it only announces the steps after it"; }
-
-  private:
-    PloopDisk& disk_;
-    std::string line_, text_;
-};
-
 Descriptor add_leaf(Plan& plan, PloopDisk& disk, const Descriptor& before, const Uuid& uuid) {
     const std::string path =
         resolve(disk.doors().files, disk.path(), *before.image(uuid), disk.options().allowed);
@@ -46,9 +32,8 @@ Descriptor add_leaf(Plan& plan, PloopDisk& disk, const Descriptor& before, const
     }
     const auto change = std::make_shared<DiskChange>(disk, "snapshot-delete", after);
     change->will_remove(path);
-    plan.add(
-        std::make_unique<SayStep>(disk, fmt::format("del snapshot {}", uuid.text()),
-                                  fmt::format("Delete snapshot {}, which has no other on it", uuid.text())));
+    plan.add(say_step(disk, fmt::format("del snapshot {}", uuid.text()),
+                      fmt::format("Delete snapshot {}, which has no other on it", uuid.text())));
     if (uuid == before.top) {
         if (auto forget = forget_usage_step(disk)) {
             plan.add(std::move(forget));
@@ -57,6 +42,11 @@ Descriptor add_leaf(Plan& plan, PloopDisk& disk, const Descriptor& before, const
     add_switch(plan, change, fmt::format("Store the descriptor without {}", uuid.text()),
                fmt::format("ploop snapshot {} has been successfully deleted", uuid.text()));
     return after;
+}
+
+/// By opening the disk.
+bool was_finished(const PloopDisk& disk, const Uuid& uuid) {
+    return disk.finished_merge && disk.finished_merge->segment.front() == uuid;
 }
 
 /// None: it has several children.
@@ -102,12 +92,19 @@ std::string deletion_mark_text(const Descriptor& after, const Uuid& uuid) {
 }
 
 Plan plan_snapshot_delete(PloopDisk& disk, const Uuid& uuid) {
-    if (disk.descriptor.snapshot(uuid) == nullptr) {
+    const bool gone = was_finished(disk, uuid);
+    if (!gone && disk.descriptor.snapshot(uuid) == nullptr) {
         refuse_unknown(disk, uuid);
     }
     require_plain(disk);
     Plan plan("snapshot-delete", disk.path());
-    std::optional<Descriptor> after = add_removal(plan, disk, disk.descriptor, uuid);
+    std::optional<Descriptor> after = disk.descriptor;
+    if (gone) {
+        plan.add(say_step(disk, fmt::format("ploop snapshot {} has been successfully deleted", uuid.text()),
+                          fmt::format("The deletion of {} was finished just now", uuid.text())));
+    } else {
+        after = add_removal(plan, disk, disk.descriptor, uuid);
+    }
     if (!after) {
         const auto change =
             std::make_shared<DiskChange>(disk, "snapshot-delete", marked_for_deletion(disk, uuid));

@@ -74,6 +74,7 @@ class MergeStep final : public Step {
     void say_what() const;
     void fill_new(const Deltas& deltas, StepContext& context);
     void fill_lowest(const Deltas& deltas, StepContext& context);
+    void keep_if(bool changed);
 
     std::shared_ptr<DiskChange> change_;
     Segment segment_; ///< lowest first
@@ -82,7 +83,8 @@ class MergeStep final : public Step {
     MergeWork work_;
     std::uint64_t cluster_size_;
     bool raw_;
-    bool writing_ = false; ///< the lowest image is, or may be, in use by us
+    /// Of the lowest image: its in-use mark may be on, or it may hold data of those above it.
+    enum class Lowest { untouched, opened, changed } lowest_ = Lowest::untouched;
 };
 
 void MergeStep::say_what() const {
@@ -118,9 +120,22 @@ void MergeStep::fill_lowest(const Deltas& deltas, StepContext& context) {
     const std::uint64_t sectors =
         round_up(deltas.back()->header().disk_sectors, deltas.back()->header().cluster_sectors);
     const auto target = change_->disk.open_delta(segment_.front(), Access::write);
-    writing_ = true;
-    merge_into(newest_first(deltas, 1), *target, sectors, context);
-    writing_ = false;
+    lowest_ = Lowest::opened;
+    try {
+        merge_into(newest_first(deltas, 1), *target, sectors, context);
+    } catch (...) {
+        keep_if(target->begun());
+        throw;
+    }
+    keep_if(true);
+}
+
+/// There is no way back then, only the one that the next run goes.
+void MergeStep::keep_if(bool changed) {
+    if (changed) {
+        lowest_ = Lowest::changed;
+        change_->leave_to_next_run();
+    }
 }
 
 void MergeStep::fill_new(const Deltas& deltas, StepContext& context) {
@@ -131,21 +146,24 @@ void MergeStep::fill_new(const Deltas& deltas, StepContext& context) {
 }
 
 void MergeStep::undo(StepContext& context) {
-    if (change_->switched()) {
+    if (change_->replaced()) {
         return;
     }
-    if (new_file_.empty() && writing_) {
+    if (lowest_ == Lowest::changed) {
+        context.warn(fmt::format(
+            "The {} is not finished: the next command that changes or mounts the disk does that. Until then "
+            "the "
+            "snapshots that were to go may hold newer data than they should. The disk itself is as it was",
+            change_->verb()));
+        return;
+    }
+    if (lowest_ == Lowest::opened) {
         try {
             close_image(change_->disk, segment_.front());
-            writing_ = false;
         } catch (const Error&) {
             change_->leave_to_next_run();
             throw;
         }
-        context.warn(fmt::format(
-            "Snapshot {}, and those above it that were to be merged with it, may hold newer data than "
-            "they should: run the merge again. The disk itself is as it was",
-            segment_.front().text()));
     }
     change_->roll_back();
 }
@@ -180,14 +198,15 @@ void require_nothing_behind(std::span<const Delta* const> newest_first, const De
     }
 }
 
-Segment segment_of(const PloopDisk& disk, const MergeRequest& request) {
+namespace {
+
+Segment segment_in(const PloopDisk& disk, const Descriptor& descriptor, const MergeRequest& request) {
     if (request.all && (request.uuid || request.range_end)) {
         refuse("Options -u and -A can't be used together: -A merges all snapshots");
     }
     if (request.range_end && !request.uuid) {
         refuse("-U gives the other end of a range and needs -u");
     }
-    const Descriptor& descriptor = disk.descriptor;
     for (const auto& named : {request.uuid, request.range_end}) {
         if (named && descriptor.snapshot(*named) == nullptr) {
             refuse_unknown(disk, *named);
@@ -221,6 +240,25 @@ Segment segment_of(const PloopDisk& disk, const MergeRequest& request) {
                ? fmt::format("The range has only {}: name two snapshots", one.text())
                : fmt::format("Neither of {} and {} lies below the other, so there is no range between them",
                              one.text(), request.range_end->text()));
+}
+
+/// Asked for again after a kill, a merge without -u would else take the next snapshot, too.
+bool was_finished(const PloopDisk& disk, const MergeRequest& request) {
+    if (!disk.finished_merge || !request.new_file.empty()) {
+        return false;
+    }
+    const auto& [before, segment] = *disk.finished_merge;
+    try {
+        return segment_in(disk, before, request) == segment;
+    } catch (const PloopError&) { // it is of another merge
+        return false;
+    }
+}
+
+} // namespace
+
+Segment segment_of(const PloopDisk& disk, const MergeRequest& request) {
+    return segment_in(disk, disk.descriptor, request);
 }
 
 std::string new_file_of(const PloopDisk& disk, const MergeRequest& request) {
@@ -274,6 +312,7 @@ Descriptor add_merge(Plan& plan, PloopDisk& disk, const std::string& verb, const
     const auto change = std::make_shared<DiskChange>(disk, verb, after);
     if (new_file.empty()) {
         change->will_change(paths.front());
+        change->will_merge(segment);
     } else {
         change->will_make(new_file);
         change->will_remove(paths.front());
@@ -294,6 +333,11 @@ Descriptor add_merge(Plan& plan, PloopDisk& disk, const std::string& verb, const
 
 Plan plan_snapshot_merge(PloopDisk& disk, const MergeRequest& request) {
     Plan plan("snapshot-merge", disk.path());
+    if (was_finished(disk, request)) {
+        plan.add(
+            say_step(disk, "ploop snapshot merged", "The merge was finished just now: nothing is left to do"));
+        return plan;
+    }
     const Segment segment = segment_of(disk, request);
     add_merge(plan, disk, "snapshot-merge", disk.descriptor, segment, new_file_of(disk, request));
     return plan;

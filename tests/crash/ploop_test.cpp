@@ -79,6 +79,30 @@ void fill(const fs::path& folder, std::uint64_t first, std::uint64_t step, unsig
     chain->end();
 }
 
+constexpr Range unused{20 * cluster, 25 * cluster};
+
+/// Clusters that are allocated and hold nothing, as a file system leaves them: whether they are freed or not,
+/// the disk reads the same.
+void fill_unused(const fs::path& folder) {
+    const auto disk = open_disk(real_doors(), (folder / descriptor_name).string());
+    const auto chain = disk->open_chain(disk->descriptor.top, Access::write);
+    chain->begin();
+    const std::vector<std::byte> zeros(unused.length);
+    chain->write(unused.offset, zeros);
+    chain->end();
+}
+
+/// Frees those clusters, moves the tail into the holes and cuts the file.
+void compact(Doors doors, const std::string& xml) {
+    OpenOptions options;
+    options.access = Access::write;
+    const auto session = Session::open(doors, registry(), xml, options);
+    recover_job(*session, {}, true);
+    Plan plan("compact", session->path());
+    session->image().plan_compact(plan, ExtentSet::from_unsorted({unused}));
+    run_job(*session, plan, {});
+}
+
 void snapshot(const fs::path& folder, const std::string& uuid) {
     const auto disk = open_disk(real_doors(), (folder / descriptor_name).string());
     run_plan_of(real_doors(), ploop::plan_snapshot(*disk, {Uuid::parse(uuid), {}}));
@@ -222,6 +246,24 @@ std::vector<PloopScenario> scenarios() {
         {"ShrinkRaw", make_raw, resize_to(50), true},
         {"GrowSnapshotOfRaw", make_raw_chain, resize_to(90), true},
         {"ShrinkSnapshotOfRaw", make_raw_chain, resize_to(50), true},
+        {"Compact",
+         [](const fs::path& folder) {
+             init(folder, 60, DiskMode::expanded);
+             fill_unused(folder);
+             for (std::uint64_t number = 45; number < 60; number += 2) {
+                 fill(folder, number, 60, static_cast<unsigned>(number));
+             }
+         },
+         compact},
+        {"CompactChain",
+         [](const fs::path& folder) {
+             init(folder, 60, DiskMode::expanded);
+             fill(folder, 0, 60, 1);
+             snapshot(folder, "{11111111-1111-1111-1111-111111111111}");
+             fill_unused(folder);
+             fill(folder, 50, 3, 2);
+         },
+         compact},
         {"ToRaw", make_plain(60), to_mode(DiskMode::raw)},
         {"FromRaw",
          [](const fs::path& folder) {

@@ -248,6 +248,31 @@ TEST(PloopDelta, AllocateFromAnotherFile) {
     EXPECT_EQ(complaints_by_qemu(folder / "a"), "");
 }
 
+TEST(PloopDelta, HostCopiesOverOldClustersAndMany) {
+    const TemporaryFolder folder;
+    FileDoor& door = real_doors().files;
+    make_file(door, folder / "a", small_delta(12));
+    const Bytes source_bytes = pattern(5 * cluster, 9);
+    store(folder / "source", source_bytes);
+    const auto source = door.open(folder / "source", {});
+    const auto delta = open_file(door, folder / "a");
+    delta->begin();
+    // So that the places of 4 to 7 are not one behind the other.
+    delta->allocate(5, pattern(cluster, 1));
+    delta->allocate(4, pattern(cluster, 2));
+    ASSERT_TRUE(delta->allocate_from(6, *source, cluster, 2));
+    ASSERT_TRUE(delta->overwrite_from(4, *source, 0, 3));
+    EXPECT_THROW(delta->overwrite_from(7, *source, 0, 2), std::logic_error) << "8 is not here";
+    EXPECT_FALSE(delta->allocate_from(8, *source, 4 * cluster, 2)) << "behind the end of the source";
+    EXPECT_FALSE(delta->place(8) || delta->place(9));
+    EXPECT_EQ(delta->allocated_clusters(), 4u);
+    Bytes read(3 * cluster);
+    delta->read(4 * cluster, read);
+    EXPECT_EQ(read, Bytes(source_bytes.begin(), source_bytes.begin() + 3 * cluster));
+    delta->end();
+    EXPECT_EQ(complaints_by_qemu(folder / "a"), "");
+}
+
 TEST(PloopDelta, AFullHostLeavesAWholeImage) {
     const TemporaryFolder folder;
     make_file(real_doors().files, folder / "a", small_delta(320));

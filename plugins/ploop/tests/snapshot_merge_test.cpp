@@ -240,6 +240,7 @@ TEST_F(DiskMerge, RefusesClustersOfAnotherSize) {
     EXPECT_EQ(disktool::test::read_file(folder / "root.hds.2"), before);
 }
 
+// There is no way back once something was moved: the next run goes on.
 TEST_F(DiskMerge, StopsWhenItIsCancelled) {
     const Contents before = contents_of(path);
     {
@@ -254,9 +255,11 @@ TEST_F(DiskMerge, StopsWhenItIsCancelled) {
     for (const auto& [uuid, letters] : after) {
         EXPECT_EQ(letters, before.at(uuid));
     }
-    expect_tidy(path);
     merge({});
+    EXPECT_EQ(std::ranges::count_if(lines, [](const auto& line) { return line.starts_with("Finishing"); }), 1);
+    EXPECT_EQ(descriptor().snapshots.size(), 3u);
     EXPECT_EQ(letters_at(path, Uuid::top()), whole);
+    expect_tidy(path);
 }
 
 TEST_F(DiskMerge, OfFilesKeepsThem) {
