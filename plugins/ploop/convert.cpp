@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Another mode (expanded, preallocated, raw), another version.
-#include "bat_switch.h"
+// Another mode: expanded, preallocated, raw.
 #include "layered_device.h"
+#include "left_over.h"
 #include "new_names.h"
 #include "operations.h"
 #include "work.h"
@@ -158,9 +158,16 @@ class PreallocateStep final : public Step {
         cost.written = cost.space = missing_ * cluster_size_;
         return cost;
     }
-    std::string needs_no_undo() const override { return "the disk is the same with more clusters in its file"; }
+    std::string needs_no_undo() const override { return {}; }
     void commit(StepContext& context) override {
         context.cancel().check();
+        FileDoor& files = context.doors().files;
+        // What a killed run has taken is cut off by the next one.
+        DiskJob job;
+        job.verb = "convert";
+        job.changing.push_back(identify(files, disk_.file_of(disk_.descriptor.top)));
+        write_job(files, disk_.path(), job);
+        begun_ = true;
         const std::unique_ptr<Delta> delta = disk_.open_delta(disk_.descriptor.top, Access::write);
         LayeredDevice present(*delta, nullptr);
         Work work(context.doors(), *delta, present, nullptr, delta->disk_size(), [](std::uint64_t) {}, {});
@@ -173,12 +180,19 @@ class PreallocateStep final : public Step {
         changed.modernise();
         changed.mode = DiskMode::preallocated;
         disk_.say("Storing " + disk_.path());
-        changed.store(context.doors().files, disk_.path());
+        changed.store(files, disk_.path());
         disk_.descriptor = changed;
+        remove_job(files, disk_.path());
+    }
+    void undo(StepContext&) override {
+        if (begun_) {
+            recover_left_over(disk_);
+        }
     }
 
   private:
     PloopDisk& disk_;
+    bool begun_ = false;
     std::uint64_t missing_ = 0;
     std::uint64_t cluster_size_ = 0;
 };
@@ -205,38 +219,6 @@ class DescribeStep final : public Step {
     DiskMode mode_;
 };
 
-/// One delta after the other, each at one instant; a chain of both versions is as good.
-class VersionStep final : public Step {
-  public:
-    VersionStep(PloopDisk& disk, Uuid uuid, Version version)
-        : disk_(disk), uuid_(std::move(uuid)), version_(version) {}
-    std::string kind() const override { return "ploop.convert-version"; }
-    std::string text() const override {
-        return fmt::format("rewrite header and BAT of {} for version {}", disk_.file_of(uuid_),
-                           static_cast<std::uint32_t>(version_));
-    }
-    std::string needs_no_undo() const override {
-        return "the BAT is the old or the new one, of the same clusters";
-    }
-    void commit(StepContext& context) override {
-        context.cancel().check();
-        const std::unique_ptr<Delta> delta = disk_.open_delta(uuid_, Access::write);
-        Header header = delta->header();
-        header.version = version_;
-        std::vector<std::uint32_t> bat(header.entries);
-        for (std::uint64_t cluster = 0; cluster < bat.size(); ++cluster) {
-            bat[cluster] = offset_entry(header, delta->place(cluster).value_or(0));
-        }
-        bool decided = false;
-        switch_bat(context.doors(), delta->file(), header, bat, decided);
-    }
-
-  private:
-    PloopDisk& disk_;
-    Uuid uuid_;
-    Version version_;
-};
-
 } // namespace
 
 Plan plan_convert_mode(PloopDisk& disk, DiskMode mode) {
@@ -261,33 +243,6 @@ Plan plan_convert_mode(PloopDisk& disk, DiskMode mode) {
         plan.note("the clusters stay allocated; \"ploop balloon discard\" or \"prl_disk_tool compact\" gives "
                   "back those of "
                   "free space");
-    }
-    return plan;
-}
-
-Plan plan_convert_version(PloopDisk& disk, Version version) {
-    const Descriptor& now = disk.descriptor;
-    if (now.mode == DiskMode::raw) {
-        throw invalid(fmt::format("{} is a raw disk, and a raw image has no version", disk.path()));
-    }
-    Plan plan("convert", disk.path());
-    for (const ImageEntry& entry : now.images) {
-        const std::unique_ptr<Delta> delta = disk.open_delta(entry.uuid, Access::read);
-        const Header& header = delta->header();
-        if (header.version == version) {
-            continue;
-        }
-        const std::uint64_t end = delta->file().status().size / sector_size;
-        if (version == Version::v1 &&
-            (header.disk_sectors > largest_disk(version, header.cluster_sectors) || end > UINT32_MAX)) {
-            throw invalid(
-                fmt::format(
-                    "{} is too large for version 1: its disk has {} sectors and its file {}, and version 1 "
-                    "counts at most {}",
-                    delta->path(), header.disk_sectors, end, UINT32_MAX),
-                Reason::size_too_large);
-        }
-        plan.add(std::make_unique<VersionStep>(disk, entry.uuid, version));
     }
     return plan;
 }

@@ -163,6 +163,8 @@ class Delta {
     std::uint64_t move_down(std::span<const Move> moves);
     /// Cuts the file behind the last used place. Returns bytes cut off.
     std::uint64_t cut_tail();
+    /// Is there anything behind the last used place?
+    bool has_tail() const;
     /// Unused places below the last used one, by file cluster number. A copy: 40 bytes and more for each.
     std::set<std::uint64_t> holes() const;
     std::uint64_t hole_count() const;

@@ -116,6 +116,10 @@ std::uint64_t Delta::cut_tail() {
     return cut();
 }
 
+bool Delta::has_tail() const {
+    return file_->status().size > file_clusters() * cluster_size();
+}
+
 std::uint64_t Delta::compact(std::uint64_t limit) {
     if (raw_) {
         return 0;

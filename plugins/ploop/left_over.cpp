@@ -2,6 +2,7 @@
 #include "left_over.h"
 
 #include "bat_switch.h"
+#include "convert_version.h"
 #include "finish_merge.h"
 #include "image_path.h"
 
@@ -170,6 +171,27 @@ void close_images(const PloopDisk& disk, const std::optional<DiskJob>& job) {
     }
 }
 
+/// What the run had taken at the end of an image, and nothing refers to.
+void cut_tails(const PloopDisk& disk, const DiskJob& job) {
+    for (const ImageEntry& entry : disk.descriptor.images) {
+        if (!is_listed(disk, entry, job.changing)) {
+            continue;
+        }
+        try {
+            const auto delta = disk.open_delta(entry.uuid, Access::write);
+            if (!delta->raw() && delta->has_tail()) {
+                delta->begin();
+                delta->cut_tail();
+                delta->end();
+            }
+        } catch (const Error& error) {
+            disk.say(fmt::format("What an interrupted {} has left at the end of {} stays there: {}. \"ploop "
+                                 "check -f\" cuts it off",
+                                 job.verb, disk.file_of(entry.uuid), error.what()));
+        }
+    }
+}
+
 /// The top has the new size and the descriptor the old one: the data is in the new state already.
 void finish_grow(PloopDisk& disk, const DiskJob& job) {
     const ImageEntry* top = disk.descriptor.image(disk.descriptor.top);
@@ -247,6 +269,10 @@ std::optional<DiskJob> read_job(FileDoor& files, const std::string& descriptor_p
         job.changing = from_json(descriptor_path, json.at("changing"));
         job.disk_sectors = json.at("disk_sectors").get<std::uint64_t>();
         job.merge = uuids_from_json(json.value("merge", Json::array()));
+        job.image_version = json.value("image_version", 0u);
+        if (job.image_version > 2) {
+            throw std::runtime_error("it names a version of the format that there is not");
+        }
         return job;
     } catch (const std::exception& error) {
         throw Error(
@@ -265,7 +291,8 @@ void write_job(FileDoor& files, const std::string& descriptor_path, const DiskJo
                        {"gone", to_json(descriptor_path, job.gone)},
                        {"changing", to_json(descriptor_path, job.changing)},
                        {"disk_sectors", job.disk_sectors},
-                       {"merge", to_json(job.merge)}};
+                       {"merge", to_json(job.merge)},
+                       {"image_version", job.image_version}};
     // A name that is not UTF-8 would come back as another one, and so never match a file: nothing is removed.
     files.replace_text(job_path(descriptor_path),
                        json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
@@ -322,7 +349,9 @@ void recover_left_over(PloopDisk& disk) {
     if (!job) {
         return;
     }
+    cut_tails(disk, *job);
     finish_grow(disk, *job);
+    finish_version(disk, *job);
     for (const auto& list : {job->made, job->gone}) {
         for (const JobFile& file : list) {
             if (!names(disk, file.path) && remove_listed(files, file)) {

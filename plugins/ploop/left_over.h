@@ -29,6 +29,7 @@ struct DiskJob {
     /// Of a merge into an existing image: the neighbours, lowest first, whose data goes into the lowest one's
     /// file, which is in `changing`; the others' are in `gone`.
     std::vector<Uuid> merge{};
+    std::uint32_t image_version = 0; ///< of a conversion: what every image becomes; else 0
 };
 
 std::string job_path(const std::string& descriptor_path);

@@ -2,6 +2,7 @@
 // Another file takes the place of an image: a copy of it, on another storage perhaps.
 #include "replace.h"
 
+#include "compare_images.h"
 #include "disk_change.h"
 #include "image_path.h"
 
@@ -90,12 +91,6 @@ Uuid uuid_to_replace(const PloopDisk& disk, const ReplaceRequest& request) {
                        request.current_file, disk.path()));
 }
 
-void refuse_replacement(const Delta& one, const Delta& other, const std::string& what) {
-    throw PloopError(Exit::fatal_check, ErrorCode::damaged,
-                     fmt::format("{} cannot take the place of {}: {}. Only a copy of an image can",
-                                 other.path(), one.path(), what));
-}
-
 namespace {
 
 /// What can be told at once.
@@ -119,8 +114,6 @@ std::unique_ptr<Delta> open_like(FileDoor& files, const std::string& path, const
                        : Delta::open(std::move(file), Access::read);
 }
 
-/// Reads both. A cluster that only one of them has is a difference: it hides what lies below. In a base nothing
-/// lies below, and zeros are as good there.
 class CompareStep final : public Step {
   public:
     CompareStep(PloopDisk& disk, Uuid uuid, std::string new_file, const Delta& present)
@@ -141,61 +134,18 @@ class CompareStep final : public Step {
         const auto one = disk_.open_delta(uuid_, Access::read);
         const auto other = open_like(context.doors().files, new_file_, *one);
         require_same_kind(*one, *other);
-        const bool base = disk_.descriptor.snapshot(uuid_)->parent.is_none();
-        const std::uint64_t unit = one->cluster_size();
-        const std::uint64_t most = std::max<std::uint64_t>(1, at_once / unit);
-        for (std::uint64_t cluster = 0; cluster < one->clusters();) {
-            context.cancel().check();
-            // What neither has is a step, however long.
-            Delta::Run left = one->look(cluster, one->clusters() - cluster);
-            Delta::Run right = other->look(cluster, left.clusters);
-            std::uint64_t count = right.clusters;
-            if (left.offset || right.offset) {
-                count = std::min(count, most);
-                if (left.offset.has_value() != right.offset.has_value() && !base) {
-                    refuse_replacement(
-                        *one, *other,
-                        fmt::format("only one of them holds the guest's cluster {}, at offset {}", cluster,
-                                    cluster * unit));
-                }
-                compare(*one, left, *other, right, cluster * unit, count * unit);
-                context.advance((left.offset.has_value() + right.offset.has_value()) * count * unit);
-            }
-            cluster += count;
-        }
+        require_same_content(*one, *other, disk_.descriptor.snapshot(uuid_)->parent.is_none(),
+                             [&](std::uint64_t bytes) {
+                                 context.cancel().check();
+                                 context.advance(bytes);
+                             });
     }
 
   private:
-    static constexpr std::uint64_t at_once = 4 * MiB;
-
-    static void read(const Delta& delta, const Delta::Run& run, std::span<std::byte> buffer) {
-        if (run.offset) {
-            delta.read_at(*run.offset, buffer);
-        } else {
-            std::ranges::fill(buffer, std::byte{0});
-        }
-    }
-
-    void compare(const Delta& one, const Delta::Run& left, const Delta& other, const Delta::Run& right,
-                 std::uint64_t offset, std::uint64_t length) {
-        length = std::min(length, one.disk_size() - offset);
-        ours_.resize(length);
-        theirs_.resize(length);
-        read(one, left, ours_);
-        read(other, right, theirs_);
-        const auto [at, there] = std::ranges::mismatch(ours_, theirs_);
-        if (at != ours_.end()) {
-            refuse_replacement(one, other,
-                               fmt::format("the guest's bytes differ at offset {}",
-                                           offset + static_cast<std::uint64_t>(at - ours_.begin())));
-        }
-    }
-
     PloopDisk& disk_;
     Uuid uuid_;
     std::string new_file_;
     std::uint64_t bytes_;
-    std::vector<std::byte> ours_, theirs_;
 };
 
 } // namespace

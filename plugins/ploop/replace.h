@@ -18,7 +18,5 @@ Descriptor with_replacement(const PloopDisk& disk, const Uuid& uuid, const std::
 void sync_replacement(FileDoor& files, const std::string& new_file);
 /// Renames it over the old one, at one instant.
 void take_old_name(FileDoor& files, const std::string& new_file, const std::string& old_file);
-/// PloopError(fatal_check): only a copy of an image can take its place.
-[[noreturn]] void refuse_replacement(const Delta& one, const Delta& other, const std::string& what);
 
 } // namespace disktool::ploop

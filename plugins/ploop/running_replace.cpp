@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Another file takes the place of an image of a disk in use: one that is only read.
+#include "compare_images.h"
 #include "image_path.h"
 #include "replace.h"
 #include "served_disk.h"
@@ -10,55 +11,7 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 namespace disktool::ploop {
-
-namespace {
-
-constexpr std::uint64_t piece = 1 * MiB;
-
-/// The same clusters, with the same bytes. Where they lie in the file is of no concern.
-void require_same_content(const Delta& one, const Delta& other,
-                          const std::function<void(std::uint64_t)>& compared) {
-    if (one.raw() != other.raw() || one.cluster_size() != other.cluster_size() ||
-        one.disk_size() != other.disk_size()) {
-        refuse_replacement(one, other,
-                           fmt::format("the one is a disk of {} with clusters of {}, the other of {} with {}",
-                                       exact_size_text(one.disk_size()), size_text(one.cluster_size()),
-                                       exact_size_text(other.disk_size()), size_text(other.cluster_size())));
-    }
-    PageBuffer memory;
-    const std::span<std::byte> both = memory.get(2 * piece);
-    const auto ours = both.first(piece), theirs = both.subspan(piece);
-    const std::uint64_t unit = one.cluster_size();
-    for (std::uint64_t cluster = 0; cluster < one.clusters();) {
-        const Delta::Run here = one.look(cluster, one.clusters() - cluster);
-        const Delta::Run there = other.look(cluster, here.clusters);
-        const std::uint64_t start = cluster * unit;
-        if (here.offset.has_value() != there.offset.has_value()) {
-            refuse_replacement(one, other,
-                               fmt::format("only one of them has a cluster for guest offset {}", start));
-        }
-        const std::uint64_t length = std::min(one.disk_size(), start + there.clusters * unit) - start;
-        for (std::uint64_t at = 0; here.offset && at < length; at += piece) {
-            const std::uint64_t part = std::min(piece, length - at);
-            one.read_at(*here.offset + at, ours.first(part));
-            other.read_at(*there.offset + at, theirs.first(part));
-            const auto differs = std::ranges::mismatch(ours.first(part), theirs.first(part)).in1;
-            if (differs != ours.first(part).end()) {
-                refuse_replacement(
-                    one, other,
-                    fmt::format("their content differs at guest offset {}",
-                                start + at + static_cast<std::uint64_t>(differs - ours.begin())));
-            }
-            compared(part);
-        }
-        cluster += there.clusters;
-    }
-}
-
-} // namespace
 
 /// Null, or the error that came when the name had been taken already.
 std::exception_ptr ServedDisk::take_old_name_from(const std::string& new_file, const std::string& old_file) {
@@ -104,8 +57,9 @@ void ServedDisk::replace(const RunningReplace& request, const Say& say, const Pr
     ChainDevice::Deltas fresh;
     fresh.push_back(open_level(new_file, Access::read, raw_sectors));
     Report report{say, progress};
-    report.total = old.allocated_clusters() * old.cluster_size();
-    require_same_content(old, *fresh.back(), [&](std::uint64_t bytes) { report.advance(bytes); });
+    report.total = 2 * old.allocated_clusters() * old.cluster_size();
+    require_same_content(old, *fresh.back(), disk->descriptor.snapshot(uuid)->parent.is_none(),
+                         [&](std::uint64_t bytes) { report.advance(bytes); });
 
     sync_replacement(doors_.files, new_file);
     std::exception_ptr late;

@@ -21,6 +21,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <random>
+#include <set>
 #include <thread>
 
 namespace fs = std::filesystem;
@@ -43,6 +44,8 @@ struct PloopScenario {
     std::function<void(Doors doors, const std::string& xml)> run;
     /// The disk has another size or content afterwards; else only its files change.
     bool guest_sees_change = false;
+    /// What holds, too, once the disk was opened for writing.
+    std::function<void(const PloopDisk& disk)> recovered{};
     friend void PrintTo(const PloopScenario& scenario, std::ostream* out) { *out << scenario.name; }
 };
 
@@ -219,6 +222,18 @@ void make_raw_chain(const fs::path& folder) {
     fill(folder, 6, 5, 2);
 }
 
+void has_one_version(const PloopDisk& disk) {
+    std::set<ploop::Version> versions;
+    for (const ploop::ImageEntry& entry : disk.descriptor.images) {
+        versions.insert(disk.open_delta(entry.uuid, Access::read)->header().version);
+    }
+    EXPECT_EQ(versions.size(), 1u);
+}
+
+void has_no_tail(const PloopDisk& disk) {
+    EXPECT_FALSE(disk.open_delta(disk.descriptor.top, Access::read)->has_tail());
+}
+
 template <typename PlanOf>
 auto by_plan(PlanOf plan_of) {
     return [plan_of](Doors doors, const std::string& xml) {
@@ -271,8 +286,8 @@ std::vector<PloopScenario> scenarios() {
              fill(folder, 1, 3, 1);
          },
          to_mode(DiskMode::expanded)},
-        {"ToPreallocated", make_plain(60), to_mode(DiskMode::preallocated)},
-        {"ToVersion1", make_chain, to_version(ploop::Version::v1)},
+        {"ToPreallocated", make_plain(60), to_mode(DiskMode::preallocated), false, has_no_tail},
+        {"ToVersion1", make_chain, to_version(ploop::Version::v1), false, has_one_version},
         {"SnapshotMergeAll", make_chain,
          [](Doors doors, const std::string& xml) {
              const auto disk = open_disk(doors, xml);
@@ -319,6 +334,9 @@ class PloopVerb : public testing::TestWithParam<PloopScenario> {
             EXPECT_NO_THROW(EXPECT_TRUE(old_or_new(content_of(xml))) << "as it lies");
         }
         try {
+            if (GetParam().recovered) {
+                GetParam().recovered(*open_disk(real_doors(), xml));
+            }
             GetParam().run(real_doors(), xml);
             EXPECT_EQ(content_of(xml), after) << "after another run";
         } catch (const std::exception& error) {
