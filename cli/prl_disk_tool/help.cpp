@@ -125,6 +125,26 @@ $CLICOLOR_FORCE. Looks in-process, whatever --engine says.
   --svg FILE              draw a picture into FILE; only an SVG picture or an empty file is overwritten
 )";
 
+constexpr const char* mount_text = R"(prl_disk_tool mount --hdd IMAGE [--read-only] [options]
+prl_disk_tool mount --hdd IMAGE --mount_point DIR [--type TYPE] [--options LIST] [--read-only] [options]
+
+Makes the disk a block device of the kernel, with its partitions, and prints the name of the device; with
+--mount_point its file system is mounted, too: the first partition with one that is known, or the whole disk. QEMU
+reads and writes the image. Needs root. Here the host's kernel does read what is on the disk: mount what you trust.
+A ploop disk is mounted by ploop.
+  -m, --mount_point DIR   mount the file system in that folder
+  -t, --type TYPE         the type of the file system; found out where it is left out
+  -o, --options LIST      options of mount(8), with commas
+  -r, --read-only         write neither to the image nor to what is on it
+)";
+
+constexpr const char* umount_text = R"(prl_disk_tool umount --hdd IMAGE | --mount_point DIR [options]
+
+Unmounts what is mounted of the disk, and takes the device away. All that was written is on stable storage then.
+Refused (exit 4) while a program uses it. What is left of a device whose process has died goes, too.
+  -m, --mount_point DIR   the disk that is mounted there
+)";
+
 struct Text {
     std::string_view verb;
     const char* help;
@@ -133,7 +153,8 @@ struct Text {
 
 constexpr Text whole_program = {"", program_text,
                                 "Usage: prl_disk_tool { resize | compact | merge | convert | recover | info | "
-                                "map } --hdd IMAGE [options]; prl_disk_tool --help tells all\n"};
+                                "map | mount | umount } --hdd IMAGE [options]; prl_disk_tool --help tells "
+                                "all\n"};
 
 constexpr std::array texts = {
     Text{"resize", resize_text,
@@ -148,6 +169,10 @@ constexpr std::array texts = {
     Text{"recover", recover_text, "Usage: prl_disk_tool recover --hdd IMAGE [-n] [options]\n"},
     Text{"info", info_text, "Usage: prl_disk_tool info --hdd IMAGE [options]\n"},
     Text{"map", map_text, "Usage: prl_disk_tool map --hdd IMAGE [--svg FILE] [options]\n"},
+    Text{"mount", mount_text,
+         "Usage: prl_disk_tool mount --hdd IMAGE [--mount_point DIR [--type TYPE] [--options LIST]] "
+         "[--read-only] [options]\n"},
+    Text{"umount", umount_text, "Usage: prl_disk_tool umount --hdd IMAGE | --mount_point DIR [options]\n"},
 };
 
 const Text& text_of(const std::string& verb) {

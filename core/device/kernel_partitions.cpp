@@ -62,7 +62,12 @@ std::optional<KernelPartition> partition_in(const std::string& folder) {
 
 std::vector<KernelPartition> partitions_below(const std::string& folder) {
     std::vector<KernelPartition> partitions;
-    for (const std::string& name : real_doors().files.list(folder)) {
+    FileDoor& files = real_doors().files;
+    const std::string disk_name = std::filesystem::path(files.real_path(folder)).filename();
+    for (const std::string& name : files.list(folder)) {
+        if (!name.starts_with(disk_name)) { // an attribute of the disk
+            continue;
+        }
         if (const auto partition = partition_in(folder + "/" + name)) {
             partitions.push_back(*partition);
         }

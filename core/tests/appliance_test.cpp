@@ -218,7 +218,7 @@ TEST_F(ApplianceTest, StopsBootingWhenCancelledAndComplainsOfKvmOnce) {
                 appliance->launch({disk_.image, "qcow2", true}, &cancel);
         });
         EXPECT_EQ(error.code(), ErrorCode::interrupted) << error.what();
-        EXPECT_LT(Clock::now() - begin, milliseconds(4000));
+        EXPECT_LT(Clock::now() - begin, milliseconds(10000)); // a whole emulated boot takes longer
     }
     EXPECT_LE(warnings_.size(), 1);
     for (const std::string& warning : warnings_)

@@ -4,7 +4,7 @@ source "$(dirname "$0")/common.sh"
 man=$DISKTOOL_SOURCE/docs/man/prl_disk_tool.8
 bash_completion=$DISKTOOL_SOURCE/cli/prl_disk_tool/completion/prl_disk_tool.bash
 zsh_completion=$DISKTOOL_SOURCE/cli/prl_disk_tool/completion/_prl_disk_tool
-verbs="resize compact merge convert recover info map"
+verbs="resize compact merge convert recover info map mount umount"
 mapfile -t options < <(grep -oP '^    add\("\K[a-zA-Z_-]+' "$DISKTOOL_SOURCE/cli/prl_disk_tool/arguments.cpp" | grep -vx operand)
 [ ${#options[@]} -gt 25 ] || die "the options of arguments.cpp were not found"
 
@@ -35,7 +35,7 @@ done
 for code in $(grep -oP '^    [a-z_]+ = \K\d+' "$DISKTOOL_SOURCE/core/include/disktool/error.h"); do
   grep -qx ".It $code" "$man" || die "the man page does not tell of exit status $code"
 done
-problems=$(mandoc -T lint "$man" 2>&1 | grep -v 'lacks .* entry, run makewhatis' || true)
+problems=$(mandoc -T lint "$man" 2>&1 | grep -vE 'lacks .* entry, run makewhatis|not found: Xr ploop 8' || true)
 [ -z "$problems" ] || die "mandoc: $problems"
 if command -v groff > /dev/null; then
   groff -ww -mandoc -Tutf8 "$man" 2>&1 > /dev/null | { ! grep .; } || die "groff complains"
@@ -64,6 +64,8 @@ gives prl_disk_tool merge --f -- "--force-merge-shared"
 gives prl_disk_tool compact --e -- "--engine"
 gives prl_disk_tool --hdd map --s -- ""
 gives prl_disk_tool map --s -- "--svg"
+gives prl_disk_tool mount --hdd x --mount_point y --t -- "--type"
+gives prl_disk_tool umount --m -- "--mount_point"
 gives prl_disk_tool resize --size 10 -- "10K 10M 10G 10T"
 gives prl_disk_tool resize --units '' -- "K M G T b s"
 gives prl_disk_tool compact --engine = n -- "native"

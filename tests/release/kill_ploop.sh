@@ -5,7 +5,7 @@
 source "$(dirname "$0")/../cli/common.sh"
 source "$DISKTOOL_SOURCE/tests/release/ploop_disk.sh"
 RANDOM=20261128
-rounds=${DISKTOOL_KILL_ROUNDS:-8}
+rounds=${DISKTOOL_KILL_ROUNDS:-4}
 killed_inside=0 total=0 old_ones=0 new_ones=0
 
 # Every process below this one, and itself; a child may start others while it is looked for, so each is stopped first.
@@ -57,7 +57,7 @@ $new"
 }
 
 # Base, three snapshots and what they share.
-plain_disk chain 128M 256; write chain/root.hdd 1 0 12M
+plain_disk chain 32M 256; write chain/root.hdd 1 0 12M
 for i in 1 2 3; do
   uuid=U$i; expect 0 "$PLOOP" snapshot -u "${!uuid}" chain/$X
   write "$(top chain)" $((i + 1)) $((i * 6))M 10M
@@ -71,7 +71,7 @@ try state chain snapshot -u $U4 @
 try state chain grow -s 20G @
 try state chain convert -v 1 @
 
-plain_disk plain 128M 256; write plain/root.hdd 1 0 20M; write plain/root.hdd 2 100M 12M
+plain_disk plain 64M 256; write plain/root.hdd 1 0 10M; write plain/root.hdd 2 40M 12M
 try state plain convert -f raw @
 try state plain convert -v 1 @
 try state plain convert -f preallocated @

@@ -11,7 +11,7 @@ _prl_disk_tool_words() {
 }
 
 _prl_disk_tool() {
-    local verbs="resize compact merge convert recover info map"
+    local verbs="resize compact merge convert recover info map mount umount"
     local word=${COMP_WORDS[COMP_CWORD]} previous= verb= info= words i
     COMPREPLY=()
     ((COMP_CWORD > 0)) && previous=${COMP_WORDS[COMP_CWORD - 1]}
@@ -22,9 +22,9 @@ _prl_disk_tool() {
     fi
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-            resize | compact | merge | convert | recover | info | map)
+            resize | compact | merge | convert | recover | info | map | mount | umount)
                 case ${COMP_WORDS[i - 1]} in
-                    --hdd | --output | --svg | --comm | --format | --allow-backing | --dump-plugin | =) ;;
+                    --hdd | --output | --svg | --comm | --format | --allow-backing | --dump-plugin | --mount_point | --options | --type | =) ;;
                     *) verb=${COMP_WORDS[i]} ;;
                 esac ;;
             -i | --info) info=1 ;;
@@ -32,7 +32,7 @@ _prl_disk_tool() {
     done
     case $previous in
         --hdd | --output | --svg) _prl_disk_tool_files -f "$word"; return ;;
-        --allow-backing) _prl_disk_tool_files -d "$word"; return ;;
+        --allow-backing | --mount_point) _prl_disk_tool_files -d "$word"; return ;;
         --engine) _prl_disk_tool_words "auto native appliance" "$word"; return ;;
         --units) _prl_disk_tool_words "K M G T b s" "$word"; return ;;
         --size) # a number, then its unit
@@ -46,7 +46,8 @@ _prl_disk_tool() {
                     $2 == "kind" && (kind == "" || kind == $4) { print name }')
             _prl_disk_tool_words "$words" "$word"
             return ;;
-        --partition | --comm) return ;;
+        --type) _prl_disk_tool_words "ext2 ext3 ext4 xfs btrfs ntfs-3g vfat" "$word"; return ;;
+        --partition | --comm | --options) return ;;
     esac
     words="--hdd --verbose --quiet --json --progress --engine --wait --allow-backing --help --usage"
     case $verb$info in
@@ -57,6 +58,8 @@ _prl_disk_tool() {
         convert) words+=" --plain --expanding --format --output --verify --dry-run --info" ;;
         recover) words+=" --dry-run" ;;
         map) words+=" --svg" ;;
+        mount) words+=" --mount_point --type --options --read-only" ;;
+        umount) words+=" --mount_point" ;;
         "" | 1) words+=" --list-plugins --dump-plugin --version" ;;
     esac
     if [[ $word == -* ]]; then

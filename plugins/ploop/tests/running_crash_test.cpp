@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <mutex>
 #include <random>
 #include <thread>
 
@@ -52,6 +53,7 @@ class RecordedGuest {
 
     /// Something at random. An error is borne as a guest would; what it leaves is any of the two.
     void act() {
+        const std::scoped_lock lock(mutex_);
         const std::uint64_t sectors = steps_.back().state.size() / sector_size;
         const auto dice = static_cast<unsigned>(random_() % 10);
         std::uint64_t first = random_() % sectors;
@@ -64,11 +66,7 @@ class RecordedGuest {
         if (dice == 9) {
             step(true, [&](Bytes&) { disk_.device().flush(); });
         } else if (dice == 3 || dice == 8) {
-            step(false, [&](Bytes& state) {
-                disk_.device().zero({first * sector_size, count * sector_size});
-                std::fill_n(state.begin() + static_cast<std::ptrdiff_t>(first * sector_size),
-                            count * sector_size, std::byte{0});
-            });
+            clear({first * sector_size, count * sector_size}, false);
         } else {
             const Bytes data =
                 engine_test::pattern(count * sector_size, static_cast<unsigned>(random_() % 9999));
@@ -78,7 +76,16 @@ class RecordedGuest {
             });
         }
     }
+    void zero(Range range) {
+        const std::scoped_lock lock(mutex_);
+        clear(range, false);
+    }
+    void discard(Range range) {
+        const std::scoped_lock lock(mutex_);
+        clear(range, true);
+    }
     void flush() {
+        const std::scoped_lock lock(mutex_);
         step(true, [&](Bytes&) { disk_.device().flush(); });
     }
     const Bytes& state() const { return steps_.back().state; }
@@ -107,6 +114,12 @@ class RecordedGuest {
         bool lasting;
         Bytes state; ///< after it
     };
+    void clear(Range range, bool discarded) {
+        step(false, [&](Bytes& state) {
+            discarded ? disk_.device().discard(range) : disk_.device().zero(range);
+            std::fill_n(state.begin() + static_cast<std::ptrdiff_t>(range.offset), range.length, std::byte{0});
+        });
+    }
     template <typename Action>
     void step(bool lasting, Action action) {
         Step next{door_.count(), 0, lasting, steps_.back().state};
@@ -126,6 +139,7 @@ class RecordedGuest {
 
     RecordingDoor& door_;
     RunningDisk& disk_;
+    std::mutex mutex_; ///< it acts in a thread of its own, and between the batches of a verb
     std::mt19937_64 random_;
     std::vector<Step> steps_;
     bool failed_ = false;
@@ -419,8 +433,8 @@ std::vector<Verb> verbs() {
          }},
         {"compact", three,
          [](RunningDisk& disk, RecordedGuest& guest, const std::string&) {
-             disk.device().zero({2 * cluster_bytes, 3 * cluster_bytes});
-             disk.device().discard({15 * cluster_bytes, cluster_bytes});
+             guest.zero({2 * cluster_bytes, 3 * cluster_bytes});
+             guest.discard({15 * cluster_bytes, cluster_bytes});
              for (unsigned i = 0; i < 3; ++i) {
                  guest.act();
              }
