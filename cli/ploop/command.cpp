@@ -2,6 +2,9 @@
 #include "command.h"
 
 #include "common/progress_display.h"
+#include "core_disk.h"
+#include "membership.h"
+#include "plan/job.h"
 #include "plan/plan_text.h"
 #include "words.h"
 
@@ -48,6 +51,13 @@ Say say_of(const Options& options) {
     return [output = options.output](const std::string& line) { output->say(line); };
 }
 
+void finish_core_job(const Options& options, const std::string& descriptor) {
+    FileDoor& files = real_doors().files;
+    if (!options.dry_run && files.status(job_record_path(top_of(files, descriptor)), false)) {
+        const CoreDisk put_right(options, descriptor, Access::write);
+    }
+}
+
 std::unique_ptr<PloopDisk> open_disk(const Options& options, const std::string& descriptor, Access access) {
     DiskOptions request;
     request.access = options.dry_run ? Access::read : access;
@@ -55,6 +65,9 @@ std::unique_ptr<PloopDisk> open_disk(const Options& options, const std::string& 
     request.cancel = options.cancel;
     request.say = say_of(options);
     request.lock_base_image = request.access == Access::write;
+    if (access == Access::write) {
+        finish_core_job(options, descriptor);
+    }
     return PloopDisk::open(real_doors(), descriptor, request);
 }
 

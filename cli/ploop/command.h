@@ -61,6 +61,9 @@ int run_umount(Options& options, const std::vector<std::string>& words);
 std::string descriptor_operand(const CommandLine& line);
 std::string descriptor_operand(const std::string& word);
 
+/// A resize or compact that was killed has left a record beside the image: what it left is put right. Every
+/// command that is to change or mount the disk calls this before it opens it.
+void finish_core_job(const Options& options, const std::string& descriptor);
 /// With --dry-run a disk is opened for reading: no lock, and nothing of an interrupted run is put right.
 std::unique_ptr<PloopDisk> open_disk(const Options& options, const std::string& descriptor, Access access);
 Say say_of(const Options& options);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "device_start.h"
 
+#include "command.h"
 #include "errors.h"
 #include "ready_words.h"
 
@@ -45,6 +46,9 @@ std::unique_ptr<DeviceNumber> wanted_number(int minor) {
 } // namespace
 
 DeviceState start_device(const Options& options, const DeviceStart& start) {
+    if (!start.source.descriptor.empty() && !start.source.read_only) {
+        finish_core_job(options, start.source.descriptor);
+    }
     const std::unique_ptr<DeviceNumber> number = start.minor ? wanted_number(*start.minor) : nullptr;
     return start_device_process(options, config_of(start), number.get());
 }

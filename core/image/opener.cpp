@@ -43,7 +43,7 @@ void VisitedFiles::add(File& file) {
 
 Session::Opener::Opener(Session& session)
     : session_(session), access_(session.access_), visited_(std::make_shared<VisitedFiles>()),
-      file_(*session.file_), name_(session.given_path_) {
+      file_(*session.file_), name_(session.linked_from_) {
     visited_->add(file_);
 }
 

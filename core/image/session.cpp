@@ -80,6 +80,7 @@ std::unique_ptr<Session> Session::open(Doors doors, Registry& registry, const st
     LockedFile locked = open_locked(doors.files, described ? described->image : path, options);
     std::unique_ptr<Session> session(new Session(doors, registry));
     session->given_path_ = path;
+    session->linked_from_ = described ? described->image : path;
     session->path_ = locked.file->path();
     session->access_ = options.access;
     session->options_ = options;

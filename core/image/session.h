@@ -66,6 +66,7 @@ class DISKTOOL_API Session {
     Doors doors_;
     Registry& registry_;
     std::string given_path_;
+    std::string linked_from_; ///< the name of the image, as given or as a descriptor tells it; may be a link
     std::string path_;
     std::string format_;
     Access access_ = Access::read;

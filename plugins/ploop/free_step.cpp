@@ -124,9 +124,9 @@ class FreeStep final : public Step {
         return cost;
     }
     Details details() const override { return {{"clusters", clusters_}}; }
-    std::string needs_no_undo() const override {
-        return "what is freed held nothing, and a cluster is moved only when its copy is safe";
-    }
+    std::string needs_no_undo() const override { return {}; }
+    /// What is freed held nothing, and a cluster is moved only when its copy is safe: nothing has to come back.
+    void undo(StepContext&) override { image_.delta().end(); }
     void commit(StepContext& context) override {
         context.cancel().check();
         image_.reload();

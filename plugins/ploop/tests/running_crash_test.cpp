@@ -315,9 +315,11 @@ class PloopRunningCrash : public testing::TestWithParam<Verb> {
     void cut_everywhere() {
         const TemporaryFolder after;
         std::set<std::size_t> seen;
+        // Of a thousand writes of much the same kind, a part will do.
+        const std::size_t step = 3 + door_->changes().size() / 100;
         for (const std::size_t cut : door_->cuts()) {
             SCOPED_TRACE(door_->describe(cut));
-            if (is_among_writes(cut) && cut % 3 != 0) {
+            if (is_among_writes(cut) && cut % step != 0) {
                 continue;
             }
             const bool of_names =
