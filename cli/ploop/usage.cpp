@@ -46,7 +46,7 @@ constexpr const char* mount_usage =
 constexpr const char* umount_usage =
     "Usage: ploop umount { -d DEVICE | -m DIR | [-c NAME] { DiskDescriptor.xml | DELTA } }\n"
     "       DEVICE := /dev/ploop0, or a partition of it\n"
-    "       DIR := where its file system is mounted, or what mount --fuse was given\n"
+    "       DIR := where its file system is mounted, or the folder that shows the disk as files\n"
     "       DELTA := an image of the disk\n"
     "       NAME := as mount -c was given\n";
 
@@ -69,18 +69,19 @@ constexpr const char* stat_usage = "Usage: ploop stat -d DEVICE [-c] [-l]\n"
 constexpr const char* getdev_usage = "Usage: ploop getdev\n"
                                      "       the first device that is free\n";
 
-constexpr const char* check_usage = "Usage: ploop check [-u UUID] DiskDescriptor.xml\n"
-                                    "       ploop check [options] DELTA\n"
-                                    "       UUID := check up to this snapshot (default: the top delta)\n"
-                                    "\t-f, --force         - also an image that was closed in order\n"
-                                    "\t-F, --hard-force    - as -f, and mend what costs data\n"
-                                    "\t-c, --check         - look for clusters used twice and for holes\n"
-                                    "\t-r, --ro            - change nothing\n"
-                                    "\t-s, --silent        - say less\n"
-                                    "\t-d, --drop-inuse    - take the in-use mark off\n"
-                                    "\t-R, --raw           - DELTA is a raw image (needs -b)\n"
-                                    "\t-b, --blocksize SIZE - sectors of a cluster, for -R\n"
-                                    "\t-S, --repair-sparse - fill the holes of the file with zeros\n";
+constexpr const char* check_usage =
+    "Usage: ploop check [-u UUID] DiskDescriptor.xml\n"
+    "       ploop check [options] DELTA\n"
+    "\t-u, --uuid UUID     - check up to this snapshot (default: the top delta)\n"
+    "\t-f, --force         - also an image that was closed in order\n"
+    "\t-F, --hard-force    - as -f, and mend what costs data\n"
+    "\t-c, --check         - look for clusters used twice and for holes\n"
+    "\t-r, --ro            - change nothing\n"
+    "\t-s, --silent        - say less\n"
+    "\t-d, --drop-inuse    - take the in-use mark off\n"
+    "\t-R, --raw           - DELTA is a raw image (needs -b)\n"
+    "\t-b, --blocksize SIZE - sectors of a cluster, for -R\n"
+    "\t-S, --repair-sparse - fill the holes of the file with zeros\n";
 
 constexpr const char* info_usage = "Usage: ploop info [-s] [-d] DiskDescriptor.xml\n"
                                    "       -s := size of the disk, cluster size and format version\n"

@@ -15,20 +15,26 @@ export DISKTOOL_RUN=$WORK/run # no device is looked for
 # Taken only to be refused, or for scripts of old, with a sentence that names the right command.
 FAULTS=0
 wrong() { echo "FAILED: $*" >&2; FAULTS=$((FAULTS + 1)); } # all are told, not the first one alone
-silent() { case "$1 $2" in "init -k" | "merge -u" | "merge -A") return 0 ;; esac; return 1; }
+silent() { case "$1 $2" in "snapshot-list -h" | "init -k" | "merge -u" | "merge -A") return 0 ;; esac; return 1; }
 
-short_options() { # COMMAND [ACTION]: the letters that it knows
-  local letter
-  for letter in {a..z} {A..Z}; do
-    { "$PLOOP" "$@" "-$letter" 2>&1 < /dev/null || true; } | grep -q "invalid option -- '$letter'" || printf "%s\n" "-$letter" # not echo: -n and -e are its own
-  done
-}
 source_of() {
   case $1 in
     fsck) echo check ;;
-    snapshot-list) echo snapshot_list ;;
-    *) echo "$1" ;;
+    tsnapshot | snapshot-switch | snapshot-delete) echo snapshot ;;
+    start | stop | clear | delete | rm | stat | getdev) echo low_level ;;
+    *) echo "${1//-/_}" ;;
   esac
+}
+# The letters that stand in a command's source; each is asked for.
+letters_in() {
+  tr '\n' ' ' < "$DISKTOOL_SOURCE/cli/ploop/$(source_of "$1").cpp" | grep -oP '(CommandLine line\(options, words|parse\(options, words|letters =)[^;]*?[;{]' |
+    grep -oP '"\K[a-zA-Z:]*(?=")' | grep -o '[a-zA-Z]' | sort -u
+}
+short_options() { # COMMAND [ACTION]: the letters that it knows
+  local letter
+  for letter in $(letters_in "$1"); do
+    { "$PLOOP" "$@" "-$letter" 2>&1 < /dev/null || true; } | grep -q "invalid option -- '$letter'" || printf '%s\n' "-$letter" # not echo: -n is its own
+  done
 }
 long_options() {
   local file=$DISKTOOL_SOURCE/cli/ploop/$(source_of "$1").cpp
@@ -87,7 +93,7 @@ for command in $commands; do
         silent "$command" "$option" || man_section "$command" | grep -qE -- "(^|[^a-zA-Z-])$option([^a-zA-Z-]|$)" || wrong "the man page does not explain $command $option"
       done ;;
   esac
-  [ "$command" = getdev ] || both "$command" "the zsh completion" < <(zsh_section "$command" | sed "s/,/ /g; s/{/ /g; s/\[[^]]*\]//g; s/_files -g//; s/_files -\///; s/=//g")
+  [ "$command" = getdev ] || both "$command" "the zsh completion" < <(zsh_section "$command" | sed "s/,/ /g; s/{/ /g; s/\[[^]]*\]//g; s/_command_names -e//; s/_files -g//; s/_files -\///; s/=//g")
   both "$command" "the bash completion" < <(complete_as ploop "$command" -)
 done
 # balloon: by its action.
@@ -101,7 +107,7 @@ done
 taken=$(tr ' ' '\n' <<< "$all" | grep . | sort -u | tr '\n' ' ')
 both balloon "the usage" < <("$PLOOP" balloon --help | sed 's/ploop-balloon//')
 both balloon "the synopsis of the man page" < <(man_synopsis balloon)
-both balloon "the zsh completion" < <(zsh_section balloon | sed "s/\[[^]]*\]//g; s/_files -g//; s/_files -\///; s/=//g")
+both balloon "the zsh completion" < <(zsh_section balloon | sed "s/\[[^]]*\]//g; s/_command_names -e//; s/_files -g//; s/_files -\///; s/=//g")
 
 # Every command is in the summary, in the man page and in the completions.
 expect 38 "$PLOOP"; cp err summary
