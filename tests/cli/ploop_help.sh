@@ -44,7 +44,7 @@ long_options() {
 # The options that a text names; -abc are three.
 words_of() {
   grep -oE -- '(^|[^a-zA-Z0-9_-])--?[a-zA-Z][a-zA-Z-]*' | grep -oE -- '--?[a-zA-Z][a-zA-Z-]*' |
-    awk '/^--/ { print; next } { for (i = 2; i <= length($0); ++i) print "-" substr($0, i, 1) }' | sort -u
+    awk '/^--/ { print; next } { for (i = 2; i <= length($0); ++i) print "-" substr($0, i, 1) }' | sort -u || true # it may name none
 }
 mandoc -T utf8 "$man" | col -bx > man.txt
 man_section() { # TITLE: the lines of that section of the man page
