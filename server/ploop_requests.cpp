@@ -97,11 +97,13 @@ class PloopRequests {
     }
 
     ControlMessage snapshot(ControlRequest& request) const {
-        ploop::SnapshotRequest wanted;
-        wanted.uuid = uuid_in(request, "uuid");
+        ploop::RunningDisk::RunningSnapshot wanted;
+        wanted.request.uuid = uuid_in(request, "uuid");
         if (request.arguments().contains("bitmap")) {
-            wanted.bitmap = request.text("bitmap");
+            wanted.request.bitmap = request.text("bitmap");
         }
+        wanted.temporary = request.flag("temporary");
+        wanted.new_file = request.text("new_file", "");
         // Whatever happens in between, the file systems are thawed in the end.
         bool frozen = false;
         const ploop::Freezer freezer{[&] {
@@ -112,13 +114,16 @@ class PloopRequests {
                                          if (std::exchange(frozen, false)) {
                                              device_.thaw();
                                          }
-                                     }};
+                                     },
+                                     device_.state().node};
         struct AtEnd {
             const std::function<void()>& action;
             ~AtEnd() { action(); }
         } const at_end{freezer.thaw};
-        const auto done = disk_.snapshot(wanted, request.flag("temporary"), freezer, say(request));
-        return {{"uuid", done.uuid.text()}, {"file", done.file}, {"stalled_us", done.stalled_us}};
+        const auto done = disk_.snapshot(wanted, freezer, say(request));
+        return {{"uuid", done.uuid.is_none() ? "" : done.uuid.text()},
+                {"file", done.file},
+                {"stalled_us", done.stalled_us}};
     }
 
     ControlMessage merge(ControlRequest& request) const {
@@ -154,7 +159,8 @@ class PloopRequests {
     }
 
     ControlMessage compact(ControlRequest& request) const {
-        return {{"bytes_cut", disk_.compact(progress(request), [&] { return request.abandoned(); })}};
+        const auto done = disk_.compact(progress(request), [&] { return request.abandoned(); });
+        return {{"bytes_cut", done.bytes_cut}, {"clusters_moved", done.clusters_moved}};
     }
 
     ControlMessage grow(ControlRequest& request) const {

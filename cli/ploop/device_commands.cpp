@@ -21,10 +21,6 @@ constexpr std::array device_commands = {
     DeviceCommand{"encrypt", "encryption is done by the original's driver, with a key that is not here"},
 };
 
-[[noreturn]] void refuse(const std::string& sentence) {
-    throw PloopError(Exit::device_open, ErrorCode::unsupported, sentence, Reason::capability_missing);
-}
-
 const DeviceCommand* find(std::string_view name) {
     const auto* it = std::find_if(device_commands.begin(), device_commands.end(),
                                   [&](const DeviceCommand& command) { return command.name == name; });
@@ -38,12 +34,9 @@ bool is_device_command(std::string_view name) {
 }
 
 void refuse_device_command(std::string_view name) {
-    refuse(fmt::format("ploop {}: {}; nothing was changed", name, find(name)->why));
-}
-
-void refuse_device_form(std::string_view form, std::string_view instead) {
-    refuse(fmt::format("ploop {} needs a running ploop device, and this build has no ploop devices yet; {}",
-                       form, instead));
+    throw PloopError(Exit::device_open, ErrorCode::unsupported,
+                     fmt::format("ploop {}: {}; nothing was changed", name, find(name)->why),
+                     Reason::capability_missing);
 }
 
 } // namespace disktool::ploop::cli

@@ -2,9 +2,7 @@
 // What the original does through its kernel driver, and nobody else can.
 #pragma once
 
-#include <string>
 #include <string_view>
-#include <vector>
 
 namespace disktool::ploop::cli {
 
@@ -12,7 +10,5 @@ namespace disktool::ploop::cli {
 bool is_device_command(std::string_view name);
 /// Throws PloopError(device_open) with the reason.
 [[noreturn]] void refuse_device_command(std::string_view name);
-/// The same for one form of a command that has others, such as `snapshot -d`.
-[[noreturn]] void refuse_device_form(std::string_view form, std::string_view instead);
 
 } // namespace disktool::ploop::cli

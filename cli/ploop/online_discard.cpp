@@ -93,9 +93,10 @@ int discard_running(const Options& options, RunningFilesystem& filesystem, const
         options.output->json()["bytes_cut"] = punched;
         return 0;
     }
-    const std::uint64_t cut = options.output->json()["figures"].value("bytes_cut", std::uint64_t{0});
-    filesystem.say(fmt::format("{} clusters have been relocated", cut / image.cluster));
-    options.output->json()["bytes_cut"] = cut;
+    const Json& figures = options.output->json()["figures"];
+    filesystem.say(
+        fmt::format("{} clusters have been relocated", figures.value("clusters_moved", std::uint64_t{0})));
+    options.output->json()["bytes_cut"] = figures.value("bytes_cut", std::uint64_t{0});
     return 0;
 }
 

@@ -47,7 +47,7 @@ struct TrimStepOptions {
 };
 /// Free space is given back to the image. Reports "clusters_freed".
 std::unique_ptr<Step> trim_step(RunningFilesystem& filesystem, const TrimStepOptions& options);
-/// The image file gets shorter. Reports "bytes_cut".
+/// The image file gets shorter. Reports "bytes_cut" and "clusters_moved".
 std::unique_ptr<Step> compact_step(RunningFilesystem& filesystem, std::uint64_t cluster);
 
 /// What a balloon is to cover goes from the image before: afterwards it is no free space any more. Then the

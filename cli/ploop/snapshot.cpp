@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// snapshot, snapshot-switch, snapshot-delete, snapshot-merge.
+// snapshot, tsnapshot, snapshot-switch, snapshot-delete.
 #include "command.h"
 #include "device_mount.h"
 #include "mount_table.h"
@@ -26,26 +26,50 @@ void sync_filesystems(const DeviceState& device) {
     }
 }
 
-int snapshot_running(const Options& options, const DeviceState& device, const SnapshotRequest& request,
-                     bool temporary) {
-    DeviceRequest asked{"snapshot", {{"uuid", request.uuid->text()}}, {}};
-    if (temporary) {
+int snapshot_running(const Options& options, const DeviceState& device,
+                     const RunningDisk::RunningSnapshot& wanted) {
+    const SnapshotRequest& request = wanted.request;
+    DeviceRequest asked{"snapshot", ControlMessage::object(), "put a new top on its images"};
+    if (request.uuid) {
+        asked.arguments["uuid"] = request.uuid->text();
+        asked.text = fmt::format("take the snapshot {}", request.uuid->text());
+        options.output->json()["uuid"] = request.uuid->text();
+    }
+    if (wanted.temporary) {
         asked.arguments["temporary"] = true;
     }
     if (request.bitmap) {
         asked.arguments["bitmap"] = *request.bitmap;
     }
-    asked.text = fmt::format("take the snapshot {}, while its file system stands still", request.uuid->text());
-    options.output->json()["uuid"] = request.uuid->text();
+    if (!wanted.new_file.empty()) {
+        asked.arguments["new_file"] = wanted.new_file;
+        asked.text += fmt::format(", with {} as the new top", wanted.new_file);
+    }
+    asked.text += ", while its file system stands still";
     return carry_out(options, device, asked);
 }
 
-/// By -d: of the disk that runs there.
-DeviceState device_with_disk(const std::string& node, const std::string& verb) {
+/// By -d, with the file of the new top behind it: a disk that was mounted by its images has nothing else that
+/// would name it.
+DeviceState device_to_snapshot(const CommandLine& line, const std::string& node,
+                               RunningDisk::RunningSnapshot& wanted) {
+    if (line.operands().size() > 1) {
+        throw UsageError(fmt::format("snapshot: unexpected word \"{}\"", line.operands()[1]));
+    }
     DeviceState device = device_of_word(node);
-    if (device.descriptor.empty()) {
-        throw ParameterError(fmt::format("{} runs without a DiskDescriptor.xml, which {} would have to change",
-                                         device.node, verb));
+    if (!line.operands().empty()) {
+        // The device's process has another working folder.
+        wanted.new_file = absolute_path(line.operands().front());
+    }
+    if (device.descriptor.empty() && wanted.new_file.empty()) {
+        throw ParameterError(fmt::format("{} runs without a DiskDescriptor.xml: name the file of its new top "
+                                         "behind {}",
+                                         device.node, node));
+    }
+    if (device.descriptor.empty() && wanted.request.uuid) {
+        throw ParameterError(fmt::format(
+            "{} runs without a DiskDescriptor.xml, where a snapshot's uuid would be kept: leave -u out",
+            device.node));
     }
     return device;
 }
@@ -53,7 +77,8 @@ DeviceState device_with_disk(const std::string& node, const std::string& verb) {
 } // namespace
 
 int run_snapshot(Options& options, const std::vector<std::string>& words) {
-    SnapshotRequest request;
+    RunningDisk::RunningSnapshot wanted;
+    SnapshotRequest& request = wanted.request;
     std::string node;
     bool sync_first = false;
     CommandLine line(options, words, "Fd:u:b:");
@@ -72,25 +97,22 @@ int run_snapshot(Options& options, const std::vector<std::string>& words) {
             request.bitmap = parse_plain_uuid(line.value());
         }
     }
-    if (!request.uuid) {
-        request.uuid = Uuid::random(); // here, so that --json can tell it
-    }
     std::optional<DeviceState> running;
     std::string descriptor;
     if (node.empty()) {
         descriptor = descriptor_operand(line);
         running = writer_of_disk(descriptor);
-    } else if (line.operands().empty()) {
-        running = device_with_disk(node, "a snapshot");
     } else {
-        throw ParameterError(
-            "The file of a new image is named by the DiskDescriptor.xml: leave the word behind -d out");
+        running = device_to_snapshot(line, node, wanted);
+    }
+    if (!request.uuid && (!running || !running->descriptor.empty())) {
+        request.uuid = Uuid::random(); // here, so that --json can tell it
     }
     if (running) {
         if (sync_first && !options.dry_run) {
             sync_filesystems(*running);
         }
-        return snapshot_running(options, *running, request, false);
+        return snapshot_running(options, *running, wanted);
     }
     const std::unique_ptr<PloopDisk> disk = open_disk(options, descriptor, Access::write);
     Plan plan = plan_snapshot(*disk, request);
@@ -99,7 +121,9 @@ int run_snapshot(Options& options, const std::vector<std::string>& words) {
 }
 
 int run_tsnapshot(Options& options, const std::vector<std::string>& words) {
-    SnapshotRequest request;
+    RunningDisk::RunningSnapshot wanted;
+    wanted.temporary = true;
+    SnapshotRequest& request = wanted.request;
     DeviceMountRequest mount;
     CommandLine line(options, words, "u:c:m:");
     while (const char letter = line.next()) {
@@ -124,7 +148,7 @@ int run_tsnapshot(Options& options, const std::vector<std::string>& words) {
             Exit::not_mounted, ErrorCode::not_found,
             fmt::format("{} is not mounted: a temporary snapshot is taken of a running disk", operand));
     }
-    const int code = snapshot_running(options, *running, request, true);
+    const int code = snapshot_running(options, *running, wanted);
     RunningSource& source = mount.start.source;
     source.descriptor = real_doors().files.real_path(operand);
     source.uuid = request.uuid;
@@ -179,74 +203,6 @@ int run_snapshot_delete(Options& options, const std::vector<std::string>& words)
     demand_snapshot(*disk, *uuid);
     Plan plan = plan_snapshot_delete(*disk, *uuid);
     options.output->json()["uuid"] = uuid->text();
-    return carry_out(options, plan);
-}
-
-namespace {
-
-void demand_range(const PloopDisk& disk, const MergeRequest& request) {
-    for (const std::optional<Uuid>& uuid : {request.uuid, request.range_end}) {
-        if (uuid) {
-            demand_snapshot(disk, *uuid);
-        }
-    }
-}
-
-DeviceRequest merge_request(const MergeRequest& request) {
-    DeviceRequest asked{"merge", ControlMessage::object(), "merge "};
-    asked.text += request.all ? "all snapshots down to the base" : "the top with its parent";
-    if (request.uuid) {
-        asked.arguments["uuid"] = request.uuid->text();
-        asked.text = fmt::format("merge {} with its parent", request.uuid->text());
-    }
-    if (request.range_end) {
-        asked.arguments["range_end"] = request.range_end->text();
-        asked.text = fmt::format("merge all from {} to {}", request.uuid->text(), request.range_end->text());
-    }
-    if (request.all) {
-        asked.arguments["all"] = true;
-    }
-    if (!request.new_file.empty()) { // the device's process has another working folder
-        asked.arguments["new_file"] = absolute_path(request.new_file);
-        asked.text += " into " + request.new_file;
-    }
-    return asked;
-}
-
-} // namespace
-
-int run_snapshot_merge(Options& options, const std::vector<std::string>& words) {
-    MergeRequest request;
-    CommandLine line(options, words, "u:U:n:A");
-    while (const char letter = line.next()) {
-        switch (letter) {
-        case 'u':
-            request.uuid = parse_uuid(line.value());
-            break;
-        case 'U':
-            request.range_end = parse_uuid(line.value());
-            break;
-        case 'n':
-            request.new_file = line.value();
-            break;
-        default:
-            request.all = true;
-        }
-    }
-    if (request.all && (request.uuid || request.range_end)) {
-        throw ParameterError("Options -u and -A can't be used together");
-    }
-    if (request.range_end && !request.uuid) {
-        throw UsageError("Option -U is the end of a range that begins with -u: give both");
-    }
-    const std::string descriptor = descriptor_operand(line);
-    if (const std::optional<DeviceState> running = writer_of_disk(descriptor)) {
-        demand_range(*open_disk(options, descriptor, Access::read), request);
-        return carry_out(options, *running, merge_request(request));
-    }
-    const std::unique_ptr<PloopDisk> disk = open_disk(options, descriptor, Access::write);
-    demand_range(*disk, request);
-    Plan plan = plan_snapshot_merge(*disk, request);
     return carry_out(options, plan);
 }
 

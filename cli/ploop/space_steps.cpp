@@ -141,8 +141,10 @@ class Compact final : public Step {
                            filesystem_.device.images.back().path);
     }
     void commit(StepContext& context) override {
-        const std::uint64_t cut = filesystem_.ask("compact").at("bytes_cut").get<std::uint64_t>();
+        const ControlMessage done = filesystem_.ask("compact");
+        const std::uint64_t cut = done.at("bytes_cut").get<std::uint64_t>();
         context.report("bytes_cut", cut);
+        context.report("clusters_moved", done.at("clusters_moved").get<std::uint64_t>());
         filesystem_.say(fmt::format("TRUNCATED: {} cluster-blocks ({} bytes)", cut / cluster_, cut));
     }
     std::string needs_no_undo() const override {

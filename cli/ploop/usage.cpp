@@ -46,7 +46,7 @@ constexpr const char* mount_usage =
 constexpr const char* umount_usage =
     "Usage: ploop umount { -d DEVICE | -m DIR | [-c NAME] { DiskDescriptor.xml | DELTA } }\n"
     "       DEVICE := /dev/ploop0, or a partition of it\n"
-    "       DIR := where its file system is mounted, or what mount --fuse was given\n"
+    "       DIR := where its file system is mounted, or the folder that shows the disk as files\n"
     "       DELTA := an image of the disk\n"
     "       NAME := as mount -c was given\n";
 
@@ -62,24 +62,26 @@ constexpr const char* clear_usage = "Usage: ploop clear -d DEVICE\n"
 constexpr const char* delete_usage = "Usage: ploop { delete | rm } -d DEVICE -l LEVEL\n"
                                      "       use ploop snapshot-delete or snapshot-merge\n";
 
-constexpr const char* stat_usage = "Usage: ploop stat -d DEVICE\n"
-                                   "       counters of the device, one a line\n";
+constexpr const char* stat_usage = "Usage: ploop stat -d DEVICE [-c] [-l]\n"
+                                   "       counters of the device, one a line\n"
+                                   "       -c, -l := taken, and without effect, for scripts of old\n";
 
 constexpr const char* getdev_usage = "Usage: ploop getdev\n"
                                      "       the first device that is free\n";
 
-constexpr const char* check_usage = "Usage: ploop check [-u UUID] DiskDescriptor.xml\n"
-                                    "       ploop check [options] DELTA\n"
-                                    "       UUID := check up to this snapshot (default: the top delta)\n"
-                                    "\t-f, --force         - also an image that was closed in order\n"
-                                    "\t-F, --hard-force    - as -f, and mend what costs data\n"
-                                    "\t-c, --check         - look for clusters used twice and for holes\n"
-                                    "\t-r, --ro            - change nothing\n"
-                                    "\t-s, --silent        - say less\n"
-                                    "\t-d, --drop-inuse    - take the in-use mark off\n"
-                                    "\t-R, --raw           - DELTA is a raw image (needs -b)\n"
-                                    "\t-b, --blocksize SIZE - sectors of a cluster, for -R\n"
-                                    "\t-S, --repair-sparse - fill the holes of the file with zeros\n";
+constexpr const char* check_usage =
+    "Usage: ploop check [-u UUID] DiskDescriptor.xml\n"
+    "       ploop check [options] DELTA\n"
+    "\t-u, --uuid UUID     - check up to this snapshot (default: the top delta)\n"
+    "\t-f, --force         - also an image that was closed in order\n"
+    "\t-F, --hard-force    - as -f, and mend what costs data\n"
+    "\t-c, --check         - look for clusters used twice and for holes\n"
+    "\t-r, --ro            - change nothing\n"
+    "\t-s, --silent        - say less\n"
+    "\t-d, --drop-inuse    - take the in-use mark off\n"
+    "\t-R, --raw           - DELTA is a raw image (needs -b)\n"
+    "\t-b, --blocksize SIZE - sectors of a cluster, for -R\n"
+    "\t-S, --repair-sparse - fill the holes of the file with zeros\n";
 
 constexpr const char* info_usage = "Usage: ploop info [-s] [-d] DiskDescriptor.xml\n"
                                    "       -s := size of the disk, cluster size and format version\n"
@@ -95,19 +97,26 @@ constexpr const char* convert_usage = "Usage: ploop convert -f FORMAT DiskDescri
                                       "       VERSION := { 1 | 2 }\n";
 
 constexpr const char* resize_usage =
-    "Usage: ploop resize -s SIZE DiskDescriptor.xml\n"
+    "Usage: ploop resize { -s SIZE | -b } { DiskDescriptor.xml | PLOOP_DEVICE }\n"
     "       ploop resize [-s SIZE] DEVICE\n"
-    "       SIZE := NUMBER[KMGT]; partition and file system follow\n"
-    "       DEVICE := a block device, which is not in use (default: all of it is used)\n";
+    "       SIZE := NUMBER[KMGT]; partition and file system follow, also while they are mounted; a\n"
+    "       mounted disk gets smaller by its balloon\n"
+    "       -b := inflate the balloon of a mounted disk as far as there is room\n"
+    "       PLOOP_DEVICE := /dev/ploop0, ..., of a running disk\n"
+    "       DEVICE := another block device, which is not in use (default: all of it is used)\n";
 
 constexpr const char* grow_usage = "Usage: ploop grow -s SIZE { DiskDescriptor.xml | -d DEVICE }\n"
                                    "       ploop grow [-f FORMAT] -s SIZE DELTA\n"
                                    "       SIZE := NUMBER[KMGT], a multiple of the cluster\n"
+                                   "       DEVICE := /dev/ploop0, ..., of a running disk\n"
                                    "       FORMAT := { raw | ploop1 } (default: ploop1)\n";
 
 constexpr const char* snapshot_usage =
-    "Usage: ploop snapshot [-F] [-u UUID] [-b CBT_UUID] { DiskDescriptor.xml | -d DEVICE }\n"
+    "Usage: ploop snapshot [-F] [-u UUID] [-b CBT_UUID] DiskDescriptor.xml\n"
+    "       ploop snapshot [-F] [-u UUID] [-b CBT_UUID] -d DEVICE [DELTA]\n"
     "       -F := sync the mounted file system first\n"
+    "       DEVICE := /dev/ploop0, ..., of a running disk\n"
+    "       DELTA := the file of the new top (default: named by the DiskDescriptor.xml)\n"
     "       UUID := {8-4-4-4-12}, of the new snapshot (default: a random one)\n"
     "       CBT_UUID := 8-4-4-4-12, of a change bitmap that begins here\n";
 
@@ -126,7 +135,7 @@ constexpr const char* snapshot_merge_usage =
     "       DELTA := a new file that takes the result\n";
 
 constexpr const char* snapshot_switch_usage =
-    "Usage: ploop snapshot-switch -u UUID DiskDescriptor.xml\n"
+    "Usage: ploop snapshot-switch -u UUID [-D] DiskDescriptor.xml\n"
     "       UUID := the snapshot to go back to; what was written since the last one is lost\n"
     "       -D := keep the present top delta\n";
 
@@ -156,24 +165,34 @@ constexpr const char* restore_descriptor_usage =
     "       BLOCKSIZE := sectors of a cluster, of a raw image (default: the largest that fits)\n"
     "       DIR := where DiskDescriptor.xml is made\n";
 
-constexpr const char* merge_usage = "Usage: ploop merge [-f FORMAT] [-n DELTA] TOP_DELTA [... BASE_DELTA]\n"
-                                    "       FORMAT := { raw | ploop1 }, of the base (default: ploop1)\n"
-                                    "       DELTA := a new file that takes the result\n";
+constexpr const char* merge_usage =
+    "Usage: ploop merge [-f FORMAT] [-n DELTA] TOP_DELTA [... BASE_DELTA]\n"
+    "       ploop merge -d DEVICE [-l LEVEL[..TOP_LEVEL]] [-n DELTA]\n"
+    "       FORMAT := { raw | ploop1 }, of the base (default: ploop1)\n"
+    "       DELTA := a new file that takes the result\n"
+    "       DEVICE := /dev/ploop0, ..., of a running disk\n"
+    "       LEVEL := distance from the base, of the lowest image of the merge (default: 0)\n"
+    "       TOP_LEVEL := of the highest (default: LEVEL + 1; without -l the top)\n";
 
 constexpr const char* copy_usage =
     "Usage: ploop copy -s DEVICE [-F STOP_COMMAND] {[-d FILE] | [-o OFD] [-f FFD]}\n"
     "       ploop copy -d FILE [-i IFD] [-f FFD]\n"
-    "       DEVICE := the ploop device to send\n"
-    "       STOP_COMMAND := run before the last round\n"
-    "       FILE := the image to be written\n"
+    "       DEVICE := the ploop device to send the top image of; its file system must be mounted\n"
+    "       STOP_COMMAND := run before the last round, for which the file system is frozen\n"
+    "       FILE := the image to be written, a new file\n"
     "       OFD := file descriptor to send to (default: 1)\n"
     "       IFD := file descriptor to receive from (default: 0)\n"
-    "       FFD := file descriptor for the answer\n";
+    "       FFD := file descriptor for the receiver's answer, a pipe or socket\n";
 
 constexpr const char* balloon_usage =
-    "Usage: ploop-balloon ACTION [options] { -d DEVICE | -m MNT | DiskDescriptor.xml }\n"
+    "Usage: ploop-balloon ACTION [-f] { -d DEVICE | -m MNT | DiskDescriptor.xml }\n"
+    "       ploop-balloon change -s SIZE { -d DEVICE | -m MNT | DiskDescriptor.xml }\n"
     "       ploop-balloon discard [--automount] [--to-free SIZE] [--min-block SIZE]\n"
-    "       [--defrag] [--stat] DiskDescriptor.xml\n"
+    "       [--defrag] [--stat] { -d DEVICE | -m MNT | DiskDescriptor.xml }\n"
+    "       DEVICE := /dev/ploop0, ..., of a running disk\n"
+    "       MNT := where its file system is mounted\n"
+    "       -s SIZE := of the balloon: NUMBER[KMGT]\n"
+    "       -f := taken, and without effect, for scripts of old\n"
     "       --automount := work on an image that is not mounted\n"
     "       --to-free SIZE := stop when so much is given back\n"
     "       --min-block SIZE := leave free pieces alone that are smaller\n"
@@ -199,8 +218,9 @@ constexpr std::array table = {
     Command{"replace", run_replace, replace_usage, "put another file in the place of an image", false},
     Command{"restore-descriptor", run_restore_descriptor, restore_descriptor_usage,
             "make the DiskDescriptor.xml of an image", false},
-    Command{"copy", run_copy, copy_usage, "receive an image", false},
-    Command{"balloon", run_balloon, balloon_usage, "give unused space back (discard)", false},
+    Command{"copy", run_copy, copy_usage, "send the image of a running device, or receive one", false},
+    Command{"balloon", run_balloon, balloon_usage,
+            "give unused space back (discard); the balloon of a mounted disk", false},
     Command{"grow", run_grow, grow_usage, nullptr, true},
     Command{"merge", run_merge, merge_usage, nullptr, true},
     Command{"tsnapshot", run_tsnapshot, tsnapshot_usage, nullptr, true},

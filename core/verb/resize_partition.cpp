@@ -267,16 +267,28 @@ class Planner {
     Plan& plan_;
 };
 
-/// An ext leaves its last block group away when hardly more than its tables would fit; no file system leaves so
-/// much.
+/// No file system leaves so much away at its end.
 constexpr std::uint64_t most_left_away = 8 * MiB;
+
+/// What the file system would be if it filled its partition; none: it does not tell.
+std::optional<std::uint64_t> grown_size(const Content& content) {
+    for (const auto& [name, value] : content.details) {
+        if (const auto* bytes = std::get_if<std::uint64_t>(&value); bytes != nullptr && name == "grown_bytes") {
+            return *bytes;
+        }
+    }
+    return std::nullopt;
+}
 
 /// Does a file system fill less than its partition? So it is where someone made the partition larger, and the
 /// file system could not follow then.
 bool falls_short(const Content& content) {
-    return content.filesystem && !content.problem && content.usage &&
-           content.range.length >= content.usage->size + most_left_away &&
-           content.filesystem->can_grow() == Reason::none;
+    if (!content.filesystem || content.problem || !content.usage ||
+        content.filesystem->can_grow() != Reason::none) {
+        return false;
+    }
+    const std::optional<std::uint64_t> grown = grown_size(content);
+    return grown ? *grown > content.usage->size : content.range.length >= content.usage->size + most_left_away;
 }
 
 /// The least that the content can be; throws where the new size is below it.

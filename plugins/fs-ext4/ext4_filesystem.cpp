@@ -3,6 +3,7 @@
 
 #include "free_map.h"
 #include "groups.h"
+#include "growth.h"
 #include "minimum_size.h"
 #include "resize_steps.h"
 #include "state.h"
@@ -55,6 +56,7 @@ Details Ext4Filesystem::details() {
         {"inodes", std::uint64_t{super->s_inodes_count}},
         {"inodes_free", std::uint64_t{super->s_free_inodes_count}},
         {"groups", std::uint64_t{fs->group_desc_count}},
+        {"grown_bytes", grown_size(fs, device_.size())},
         {"last_mounted_on", disk_text(super->s_last_mounted)},
     };
     if (ext2fs_has_feature_bigalloc(fs->super))

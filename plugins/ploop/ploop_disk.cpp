@@ -2,6 +2,7 @@
 // A disk named by its descriptor: opening, and its images.
 #include "descriptor_lock.h"
 #include "left_over.h"
+#include "new_delta.h"
 #include "new_names.h"
 #include "operations.h"
 #include "raw_work.h"
@@ -112,7 +113,12 @@ std::unique_ptr<ChainDevice> PloopDisk::open_chain(const Uuid& uuid, Access acce
 
 void PloopDisk::create_delta(const std::string& path, const Delta& like,
                              const std::function<void(File&)>& created) const {
-    const auto file = doors_.files.open(
+    ploop::create_delta(doors_.files, path, like, created);
+}
+
+void create_delta(FileDoor& files, const std::string& path, const Delta& like,
+                  const std::function<void(File&)>& created) {
+    const auto file = files.open(
         path, {.write = true, .create = true, .exclusive = true, .follow_links = false, .mode = 0600});
     if (created) {
         created(*file);
@@ -122,7 +128,7 @@ void PloopDisk::create_delta(const std::string& path, const Delta& like,
                           .cluster_sectors = header.cluster_sectors,
                           .version = like.raw() ? Version::v2 : header.version,
                           .preallocated = false});
-    doors_.files.sync_directory(directory_of(path));
+    files.sync_directory(directory_of(path));
 }
 
 } // namespace disktool::ploop

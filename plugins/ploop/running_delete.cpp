@@ -32,7 +32,14 @@ void ServedDisk::remove_snapshot(const Uuid& uuid, const Say& say, const Progres
         if (!next) {
             break;
         }
-        remove_one(*disk, *next, report);
+        try {
+            remove_one(*disk, *next, report);
+        } catch (const Error& error) {
+            if (error.code() != ErrorCode::locked) {
+                throw;
+            }
+            break; // somebody reads it: it goes when the disk is mounted the next time
+        }
     }
 }
 

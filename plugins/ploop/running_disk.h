@@ -41,6 +41,7 @@ struct WholeRun {
 struct Freezer {
     std::function<void()> freeze = [] {};
     std::function<void()> thaw = [] {}; ///< never throws
+    std::string device{};               ///< "/dev/ploop0", for what is said; empty: nothing
 };
 
 /// What was written to the top's file since the last look.
@@ -76,16 +77,20 @@ class RunningDisk {
     /// there, as long as no verb runs and the disk is not closed.
     virtual std::optional<WholeRun> whole_run() = 0;
 
-    // Verbs. Without a descriptor only grow, compact and tracking: else PloopError(invalid_parameter). Of a
-    // read-only disk: the same.
+    // Verbs. Without a descriptor only snapshots into a named file, grow, compact and tracking: else
+    // PloopError(invalid_parameter). Of a read-only disk: the same.
     struct SnapshotDone {
-        Uuid uuid;
+        Uuid uuid;                    ///< none without a descriptor
         std::string file;             ///< of the new top
         std::uint64_t stalled_us = 0; ///< how long guest I/O was held up
     };
     /// Freeze, then guest I/O held up: old top flushed and closed, descriptor switched, new top in its place.
-    virtual SnapshotDone snapshot(const SnapshotRequest& request, bool temporary, const Freezer& freezer,
-                                  const Say& say) = 0;
+    struct RunningSnapshot {
+        SnapshotRequest request{};
+        bool temporary = false;
+        std::string new_file{}; ///< of the new top, absolute, not there yet; empty: the descriptor names it
+    };
+    virtual SnapshotDone snapshot(const RunningSnapshot& request, const Freezer& freezer, const Say& say) = 0;
     /// As `snapshot-merge` at rest, in all its forms. Lower images are merged beside guest I/O; of the running
     /// top, clusters move down in small batches, each holding I/O up for some milliseconds.
     using Progress = std::function<void(std::uint64_t done, std::uint64_t total)>;
@@ -99,8 +104,12 @@ class RunningDisk {
     virtual void replace(const RunningReplace& request, const Say& say, const Progress& progress) = 0;
     /// The disk alone, with its descriptor; whole clusters. device().size() is the new one when it returns.
     virtual void grow(std::uint64_t disk_sectors, const Say& say) = 0;
-    /// Tail clusters of the top move into its holes, in batches; the file is cut. Returns bytes cut off.
-    virtual std::uint64_t compact(const Progress& progress, const std::function<bool()>& cancelled) = 0;
+    struct Compacted {
+        std::uint64_t bytes_cut = 0;      ///< of the file's end
+        std::uint64_t clusters_moved = 0; ///< what lay there and is used
+    };
+    /// Tail clusters of the top move into its holes, in batches; the file is cut.
+    virtual Compacted compact(const Progress& progress, const std::function<bool()>& cancelled) = 0;
     virtual std::uint64_t free_clusters() const = 0; ///< holes in the top's file
 
     // The write tracker, of the top's file. start(): from now on. next(): what was written since start() or the

@@ -8,6 +8,7 @@
 #include "ploop_error.h"
 #include "running.h"
 #include "served_disk.h"
+#include "temporary_snapshots.h"
 
 #include <disktool/error.h>
 
@@ -16,6 +17,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <tuple>
+#include <utility>
 
 namespace disktool::ploop {
 
@@ -72,6 +75,16 @@ std::unique_ptr<PloopDisk> open_locked(Doors doors, const RunningSource& source,
         options.access = Access::read;
         return PloopDisk::open(doors, source.descriptor, options);
     }
+}
+
+/// Up to that one, and how many of the first are raw.
+std::pair<std::vector<ServedDisk::Level>, std::size_t> levels_of(const PloopDisk& disk, const Uuid& uuid) {
+    std::pair<std::vector<ServedDisk::Level>, std::size_t> result{};
+    for (const Uuid& member : disk.descriptor.chain(uuid)) {
+        result.second += disk.descriptor.image(member)->raw ? 1 : 0;
+        result.first.push_back({member, disk.file_of(member)});
+    }
+    return result;
 }
 
 struct Checking {
@@ -173,16 +186,14 @@ std::unique_ptr<RunningDisk> RunningDisk::open(Doors doors, const RunningSource&
     }
     const bool is_top = uuid == disk->descriptor.top;
     const bool writable = is_top && !source.read_only;
-    std::vector<ServedDisk::Level> levels;
-    std::size_t raw_count = 0;
-    for (const Uuid& member : disk->descriptor.chain(uuid)) {
-        raw_count += disk->descriptor.image(member)->raw ? 1 : 0;
-        levels.push_back({member, disk->file_of(member)});
-    }
+    auto [levels, raw_count] = levels_of(*disk, uuid);
     refuse_other_devices(doors.files, levels, writable);
     // Also read-only a top that was left in use is mended, where that can be done.
     const bool mend = is_top && !in_life && disk->options().access == Access::write;
     check_images(doors.files, levels, {disk->descriptor.cluster_sectors, raw_count, true, mend}, say);
+    if (writable && !in_life && remove_temporary_snapshots(*disk)) {
+        std::tie(levels, raw_count) = levels_of(*disk, disk->descriptor.top);
+    }
     RunningSource absolute = source;
     absolute.descriptor = disk->path();
     auto served = std::make_unique<ServedDisk>(doors, std::move(absolute), writable);

@@ -13,7 +13,7 @@
 
 namespace disktool::ploop {
 
-std::uint64_t ServedDisk::compact(const Progress& progress, const std::function<bool()>& cancelled) {
+RunningDisk::Compacted ServedDisk::compact(const Progress& progress, const std::function<bool()>& cancelled) {
     require_writable("compact");
     require_untracked();
     const std::uint64_t unit = top().cluster_size();
@@ -21,7 +21,7 @@ std::uint64_t ServedDisk::compact(const Progress& progress, const std::function<
     const std::uint64_t round = std::max<std::uint64_t>(batch, source_.round_bytes / unit);
     device_->flush(); // places that were freed are holes now
     const std::uint64_t total = device_->tail(UINT64_MAX).size();
-    std::uint64_t done = 0, bytes = 0;
+    Compacted result;
     Turns turns;
     while (!cancelled()) {
         const std::vector<Delta::Move> moves = device_->tail(round);
@@ -29,17 +29,17 @@ std::uint64_t ServedDisk::compact(const Progress& progress, const std::function<
         for (std::size_t i = 0; i < moves.size() && !cancelled(); i += batch) {
             const auto part = std::span(moves).subspan(i, std::min<std::size_t>(batch, moves.size() - i));
             moved += turns.run([&] { return device_->move_down(part); });
-            progress(std::min((done + moved) * unit, total * unit), total * unit);
+            progress(std::min((result.clusters_moved + moved) * unit, total * unit), total * unit);
         }
         device_->flush();
-        bytes += device_->cut_tail();
+        result.bytes_cut += device_->cut_tail();
         if (moved == 0) {
             break;
         }
-        done += moved;
+        result.clusters_moved += moved;
     }
     device_->flush();
-    return bytes;
+    return result;
 }
 
 void ServedDisk::grow(std::uint64_t disk_sectors, const Say& say) {

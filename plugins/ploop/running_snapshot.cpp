@@ -3,6 +3,7 @@
 //
 // The new top is made, and the old one flushed, beside guest I/O; what is left for the pause is what was
 // written meanwhile, the end of the old top and the rename of the descriptor.
+#include "image_path.h"
 #include "running_change.h"
 #include "served_disk.h"
 
@@ -27,6 +28,24 @@ class Frozen {
 };
 
 } // namespace
+
+void ServedDisk::push_images_top(std::unique_ptr<Delta> fresh, const Freezer& freezer, SnapshotDone& done) {
+    const Frozen frozen(freezer);
+    device_->flush(); // what the freezing has written
+    {
+        ChainDevice::Pause pause(*device_);
+        try {
+            top().end();
+        } catch (...) {
+            top().begin();
+            throw;
+        }
+        pause.push_top(std::move(fresh));
+        done.stalled_us = static_cast<std::uint64_t>(pause.length().count());
+    }
+    const std::lock_guard lock(mutex_);
+    levels_.push_back({Uuid::none(), done.file});
+}
 
 RunningDisk::SnapshotDone ServedDisk::switch_top(DiskChange& change, std::unique_ptr<Delta> fresh,
                                                  const Freezer& freezer) {
@@ -62,13 +81,30 @@ RunningDisk::SnapshotDone ServedDisk::switch_top(DiskChange& change, std::unique
     return done;
 }
 
-RunningDisk::SnapshotDone ServedDisk::snapshot(const SnapshotRequest& request, bool temporary,
-                                               const Freezer& freezer, const Say& say) {
+void ServedDisk::say_creation(const std::string& file, const Freezer& freezer, const Say& say) const {
+    const Header& header = top().header();
+    say(fmt::format("Creating delta {} bs={} size={} sectors v{}", file, cluster_sectors(), header.disk_sectors,
+                    top().raw() ? 2u : static_cast<unsigned>(header.version)));
+    if (!freezer.device.empty()) {
+        say(fmt::format("Creating snapshot dev={} img={}", freezer.device, file));
+    }
+}
+
+RunningDisk::SnapshotDone ServedDisk::snapshot(const RunningSnapshot& request, const Freezer& freezer,
+                                               const Say& say) {
+    if (source_.descriptor.empty() && !request.new_file.empty()) {
+        return snapshot_of_images(request, freezer, say);
+    }
     const auto disk = open_for("snapshot", say);
-    refuse_bitmap(*disk, request);
-    const Uuid uuid = request.uuid.value_or(Uuid::random());
+    refuse_bitmap(*disk, request.request);
+    const Uuid uuid = request.request.uuid.value_or(Uuid::random());
     Descriptor after = disk->descriptor;
-    after.add_snapshot(uuid, after.new_file_name(), temporary);
+    after.add_snapshot(uuid,
+                       request.new_file.empty()
+                           ? after.new_file_name()
+                           : stored_name(directory_of(disk->path()), disk->gated(request.new_file)),
+                       request.temporary);
+    say(fmt::format("Adding snapshot {}", Uuid::top().text()));
     DiskChange change(*disk, "snapshot", std::move(after));
     const std::string file =
         resolve(doors_.files, disk->path(), *change.after.image(Uuid::top()), source_.allowed);
@@ -76,8 +112,7 @@ RunningDisk::SnapshotDone ServedDisk::snapshot(const SnapshotRequest& request, b
     SnapshotDone done;
     try {
         change.begin();
-        say(fmt::format("Creating delta {} bs={} size={} sectors", file, cluster_sectors(),
-                        top().header().disk_sectors));
+        say_creation(file, freezer, say);
         disk->create_delta(file, top(), [&](File& made) { change.made(made); });
         auto fresh = open_level(file, Access::write, 0);
         fresh->begin();

@@ -36,13 +36,12 @@ class ServedDisk final : public RunningDisk {
     Uuid uuid() const override;
     std::optional<WholeRun> whole_run() override;
 
-    SnapshotDone snapshot(const SnapshotRequest& request, bool temporary, const Freezer& freezer,
-                          const Say& say) override;
+    SnapshotDone snapshot(const RunningSnapshot& request, const Freezer& freezer, const Say& say) override;
     void merge(const MergeRequest& request, const Say& say, const Progress& progress) override;
     void remove_snapshot(const Uuid& uuid, const Say& say, const Progress& progress) override;
     void replace(const RunningReplace& request, const Say& say, const Progress& progress) override;
     void grow(std::uint64_t disk_sectors, const Say& say) override;
-    std::uint64_t compact(const Progress& progress, const std::function<bool()>& cancelled) override;
+    Compacted compact(const Progress& progress, const std::function<bool()>& cancelled) override;
     std::uint64_t free_clusters() const override;
     TrackedRanges track_start() override;
     TrackedRanges track_next() override;
@@ -90,6 +89,9 @@ class ServedDisk final : public RunningDisk {
     void owe_folder(ChainDevice::Pause& pause, const PloopDisk& disk) const;
     std::exception_ptr take_old_name_from(const std::string& new_file, const std::string& old_file);
     static void change_lock(File& file, Access access, const Say& say);
+    SnapshotDone snapshot_of_images(const RunningSnapshot& request, const Freezer& freezer, const Say& say);
+    void push_images_top(std::unique_ptr<Delta> fresh, const Freezer& freezer, SnapshotDone& done);
+    void say_creation(const std::string& file, const Freezer& freezer, const Say& say) const;
     SnapshotDone switch_top(DiskChange& change, std::unique_ptr<Delta> fresh, const Freezer& freezer);
 
     Doors doors_;

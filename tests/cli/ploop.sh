@@ -106,3 +106,20 @@ expect 39 "$PLOOP" info -s nothing.xml
 echo rubbish > bad.xml; expect 23 "$PLOOP" info -s bad.xml
 printf '\x59\x6e\x6f\x74' | dd of=twin.hdd bs=1 seek=44 conv=notrunc status=none
 expect 37 "$PLOOP" check twin.hdd; expect 0 "$PLOOP" check -d twin.hdd; expect 0 "$PLOOP" check -f twin.hdd
+
+# --- a file system that did not follow, by less than a few MiB, is brought to its end by a resize to the present size
+mkdir "$WORK/short"; cd "$WORK/short"
+expect 0 "$PLOOP" init -s 304M root.hdd; expect 0 "$PLOOP" resize -s 304M $X # the partition of a new disk ends elsewhere
+expect 0 "$PLOOP" convert -f raw $X
+size() { dumpe2fs -h "root.hdd?offset=1048576" 2> /dev/null | awk '/^Block count:/ { print $3 * 4096 }'; }
+full=$(size)
+e2fsck -fp "root.hdd?offset=1048576" > log 2>&1 || true
+tail -c 1M root.hdd > tail # resize2fs cuts the file
+resize2fs "root.hdd?offset=1048576" $(((full >> 10) - 4096))K > log 2>&1 || die "resize2fs: $(cat log)"
+truncate -s 303M root.hdd; cat tail >> root.hdd
+[ "$(size)" = $((full - (4 << 20))) ] || die "the file system has $(size) bytes"
+expect 0 "$PLOOP" convert -f ploop1 $X
+expect 0 "$PLOOP" resize -s 304M $X --dry-run; says "ext4"
+expect 0 "$PLOOP" resize -s 304M $X
+expect 0 "$PLOOP" resize -s 304M $X --json; is '.plan.steps | length' 0 # now it is done
+expect 0 "$PLOOP" convert -f raw $X; [ "$(size)" = "$full" ] || die "the file system has $(size) bytes, not $full"

@@ -39,7 +39,15 @@ expect 0 "$PLOOP" balloon discard --defrag -m m; says "e4defrag"
 [ $((before - $(length a/root.hdd))) -ge $((70 * MIB)) ] || die "discard cuts $before to $(length a/root.hdd)"
 [ "$(length a/root.hdd)" -lt "$middle" ] || die "--min-block frees all"
 (cd m && sha256sum --quiet -c ../kept) || die "files have changed"
-expect 0 "$PLOOP" balloon discard -d "$(part $N)"; says "TRUNCATED: 0 cluster-blocks (0 bytes)"
+expect 0 "$PLOOP" balloon discard -d "$(part $N)"; says "TRUNCATED: 0 cluster-blocks (0 bytes)"; says "
+0 clusters have been relocated"
+# What is freed at the end of the file is cut off, and nothing has to move; what is freed before that is filled from there.
+head -c 30M /dev/urandom > m/last; sync -f m; rm m/last
+expect 0 "$PLOOP" balloon discard a/$X; cut=$(grep -oP '^TRUNCATED: \K\d+' out); moved=$(grep -oP '^\d+(?= clusters have been relocated)' out)
+[ "$cut" -ge 28 ] && [ "$moved" -le 5 ] || die "$cut cut off, $moved said to be relocated"
+head -c 30M /dev/urandom > m/first; head -c 30M /dev/urandom > m/last; sync -f m; sha256sum m/last > last.sum; rm m/first
+expect 0 "$PLOOP" balloon discard a/$X; moved=$(grep -oP '^\d+(?= clusters have been relocated)' out)
+[ "$moved" -ge 25 ] || die "$moved said to be relocated"; sha256sum --quiet -c last.sum || die "what was moved has changed"; rm m/last
 
 # --- under load, and only one at a time
 fill m 41 60; drop m 41 59

@@ -16,8 +16,15 @@ expect 37 "$PLOOP" check $X; expect 37 "$PLOOP" check -f root.hdd; expect 37 "$P
 # --- snapshot
 expect 0 "$PLOOP" snapshot --dry-run -u $U1 $X; says "1. ask the process of /dev/ploop$n"; [ "$(ls root.hdd* | wc -l)" = 1 ] || die "--dry-run makes $(ls)"
 expect 0 "$PLOOP" snapshot -F -u $U1 $X; says "ploop snapshot $U1 has been successfully created"; closed root.hdd; put two
+top=$(ls root.hdd.*); cp out lines # the lines of the original, in its order
+[ "$(cat lines)" = "Adding snapshot $TOP
+Storing $PWD/$X.tmp
+Creating delta $PWD/$top bs=2048 size=614400 sectors v2
+Creating snapshot dev=/dev/ploop$n img=$PWD/$top
+ploop snapshot $U1 has been successfully created" ] || die "the lines of a snapshot: $(cat lines)"
+rm lines
 expect 0 "$PLOOP" snapshot -d "/dev/ploop$n" -u $U2 --json; is .uuid "$U2"; is .answer.uuid "$U2"; put three
-expect 38 "$PLOOP" snapshot -u $U2 $X; expect 38 "$PLOOP" snapshot -d "/dev/ploop$n" new.hdd; expect 2 "$PLOOP" snapshot -d /dev/ploop65000
+expect 38 "$PLOOP" snapshot -u $U2 $X; expect 38 "$PLOOP" snapshot -d "/dev/ploop$n" root.hdd; says "exists"; expect 2 "$PLOOP" snapshot -d /dev/ploop65000
 expect 0 "$PLOOP" snapshot-list -H -o uuid $X; [ "$(xargs <<< "$OUT")" = "$U1 $U2 $TOP" ] || die "snapshot-list: $OUT"
 whole snapshots; [ "$(jq '.images | length' "$(state "$n")")" = 3 ] || die "the state has other images"
 expect 0 "$PLOOP" list -a; says "root.hdd $mnt"
@@ -54,7 +61,7 @@ expect 0 "$PLOOP" snapshot-merge -A $X; expect 0 "$PLOOP" mount -m "$mnt" $X; wh
 
 # --- without a descriptor
 expect 0 "$PLOOP" mount -m "$mnt" third.hdd --json; n=$(minor)
-expect 38 "$PLOOP" snapshot -d "/dev/ploop$n"; expect 0 "$PLOOP" umount third.hdd; 
+expect 38 "$PLOOP" snapshot -d "/dev/ploop$n"; says "name the file"; expect 0 "$PLOOP" umount third.hdd
 # --- a disk whose clusters happen to lie in a row is still one that can have snapshots
 cd "$WORK"; mkdir row; cd row
 expect 0 "$PLOOP" init -s 20M -t none root.hdd

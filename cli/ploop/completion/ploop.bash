@@ -69,23 +69,25 @@ _ploop() {
     esac
     case $command:$previous in
         mount:--backend) _ploop_words "auto fuse loop" "$word"; return ;;
-        mount:-m | mount:--fuse | umount:-m | tsnapshot:-m | replace:-m) _ploop_files -d "$word"; return ;;
-        mount:-d | umount:-d | start:-d | stop:-d | clear:-d | delete:-d | stat:-d | snapshot:-d | grow:-d | replace:-d)
+        mount:-m | mount:--fuse | umount:-m | tsnapshot:-m | replace:-m | balloon:-m) _ploop_files -d "$word"; return ;;
+        mount:-d | umount:-d | start:-d | stop:-d | clear:-d | delete:-d | rm:-d | stat:-d | snapshot:-d | grow:-d | replace:-d | \
+            merge:-d | balloon:-d | copy:-s)
             _ploop_devices "$word"; return ;;
         mount:-t) _ploop_words "ext4 ext3 xfs btrfs" "$word"; return ;;
-        mount:-[obc] | umount:-c | tsnapshot:-[uc] | delete:-l | replace:-l) return ;;
+        mount:-[obc] | umount:-c | tsnapshot:-[uc] | delete:-l | rm:-l | merge:-l) return ;;
         init:-f | mount:-f | convert:-f | grow:-f | merge:-f | restore-descriptor:-f)
             _ploop_words "raw ploop1 expanded preallocated" "$word"; return ;;
         init:-v | convert:-v) _ploop_words "1 2" "$word"; return ;;
         init:-t) _ploop_words "none ext3 ext4" "$word"; return ;;
-        init:-s | resize:-s | grow:-s | balloon:--to-free | balloon:--min-block) # a number, then its unit
+        init:-s | resize:-s | grow:-s | balloon:-s | balloon:--to-free | balloon:--min-block) # a number, then its unit
             [[ $word =~ ^[0-9]+$ ]] && _ploop_words "${word}K ${word}M ${word}G ${word}T" "$word"
             return ;;
-        init:-[bB] | check:-b | check:--blocksize | restore-descriptor:-b | snapshot:-[ub] | copy:-[if] | replace:-l) return ;;
+        init:-[bB] | check:-b | check:--blocksize | restore-descriptor:-b | snapshot:-[ub] | copy:-[iof] | replace:-l) return ;;
         snapshot-list:-o | snapshot-list:--output)
             _ploop_words "parent_uuid current uuid fname" "$word"; return ;;
         check:-u | check:--uuid | mount:-u | replace:-u | snapshot-*:-u | snapshot-*:-U | snapshot-list:--uuid | snapshot-list:--id)
             _ploop_uuids "$word"; return ;;
+        copy:-F) compopt -o filenames 2> /dev/null; mapfile -t COMPREPLY < <(compgen -c -- "$word"); return ;;
         replace:-[io] | copy:-d | merge:-n | snapshot-merge:-n) _ploop_files -f "$word"; return ;;
     esac
     if [[ $word == -* ]]; then
@@ -94,11 +96,12 @@ _ploop() {
             mount) options="-r -F -f -b -d -m -o -t -u -c --backend --fuse" ;;
             umount) options="-d -m -c" ;;
             tsnapshot) options="-u -c -m" ;;
-            start | stop | clear | stat) options="-d" ;;
-            delete) options="-d -l" ;;
-            resize) options="-s" ;;
+            start | stop | clear) options="-d" ;;
+            stat) options="-d -c -l" ;;
+            delete | rm) options="-d -l" ;;
+            resize) options="-s -b" ;;
             convert) options="-f -v" ;;
-            check) options="-u -f -F -c -r -s -d -R -b -S --uuid --force --hard-force --check --ro --silent
+            check | fsck) options="-u -f -F -c -r -s -d -R -b -S --uuid --force --hard-force --check --ro --silent
                 --drop-inuse --raw --blocksize --repair-sparse" ;;
             info) options="-s -d" ;;
             list) options="-a" ;;
@@ -107,13 +110,16 @@ _ploop() {
             snapshot-switch) options="-u -D" ;;
             snapshot-delete) options="-u" ;;
             snapshot-merge) options="-u -U -A -n" ;;
-            replace) options="-u -l -o -i -k --keep-name" ;;
+            replace) options="-u -l -o -i -k -d -m --keep-name" ;;
             restore-descriptor) options="-f -b" ;;
-            copy) options="-d -i -f" ;;
+            copy) options="-s -F -d -o -i -f" ;;
             grow) options="-f -d -s" ;;
-            merge) options="-f -n" ;;
-            balloon) [[ $action == discard ]] &&
-                options="--automount --to-free --min-block --defrag --stat" ;;
+            merge) options="-f -n -d -l" ;;
+            balloon) options="-d -m -f"
+                case $action in
+                    discard) options+=" --automount --to-free --min-block --defrag --stat" ;;
+                    change) options+=" -s" ;;
+                esac ;;
         esac
         _ploop_words "$options $common" "$word"
         return
@@ -125,7 +131,7 @@ _ploop() {
             else
                 _ploop_descriptors "$word"
             fi ;;
-        list | copy | start | stop | clear | delete | stat | getdev) ;;
+        list | copy | start | stop | clear | delete | rm | stat | getdev) ;;
         init | mount | umount | check | grow | merge | resize | restore-descriptor) _ploop_files -f "$word" ;;
         *) _ploop_descriptors "$word" ;;
     esac

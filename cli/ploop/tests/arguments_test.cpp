@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "errors.h"
+#include "merge_words.h"
 #include "options.h"
 #include "statfs_file.h"
 #include "support/temporary_folder.h"
@@ -65,6 +66,16 @@ TEST(Numbers, HaveNothingBehindThem) {
     for (const char* text : {"2048K", "", "1 ", "-1", "4294967296"}) {
         EXPECT_EQ(refusal([&] { parse_number("-b", text); }),
                   std::string("38 Option -b takes a number, not \"") + text + "\"");
+    }
+}
+
+TEST(Levels, AreOneAndTheNextOrARange) {
+    EXPECT_EQ(parse_levels("0").low, 0u);
+    EXPECT_EQ(parse_levels("0").high, 1u);
+    EXPECT_EQ(parse_levels("2..5").low, 2u);
+    EXPECT_EQ(parse_levels("2..5").high, 5u);
+    for (const char* text : {"", "..", "1..", "..2", "x", "3..3", "4..2", "1...3", "1.3", "-1", "1..2..3"}) {
+        EXPECT_EQ(refusal([&] { parse_levels(text); }).substr(0, 10), "38 Option ") << text;
     }
 }
 

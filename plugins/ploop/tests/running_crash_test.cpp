@@ -390,7 +390,7 @@ std::vector<Verb> verbs() {
     return {
         {"snapshot", three,
          [](RunningDisk& disk, RecordedGuest& guest, const std::string&) {
-             disk.snapshot({.uuid = uuid_of('9'), .bitmap = {}}, false, {[&] { guest.flush(); }, [] {}},
+             disk.snapshot({.request = {.uuid = uuid_of('9'), .bitmap = {}}}, {[&] { guest.flush(); }, [] {}},
                            silent);
          }},
         {"drain", three, merge({}), {uuid_of('2')}},

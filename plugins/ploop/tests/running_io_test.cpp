@@ -118,7 +118,7 @@ class Work {
                             expected = guest_->bytes();
                         },
                         [&] { guest_->thaw(); }};
-        const auto done = disk_->snapshot({}, false, freezer, silent_);
+        const auto done = disk_->snapshot({}, freezer, silent_);
         snapshots_[done.uuid.lower()] = std::move(expected);
     }
     void merge(const MergeRequest& request, const std::vector<Uuid>& going) {
