@@ -117,10 +117,9 @@ void set_estimate(CompactInfo& info, const RunningFilesystem& filesystem, const 
         return;
     }
     const Held held = held_by(filesystem.device, image);
+    // What counts as used may never have been written (inode tables, the journal), so it tells no more than
+    // this.
     std::uint64_t most = std::min(held.stored, info.size - info.used);
-    if (filesystem.device.images.size() == 1) { // else the used clusters may lie in the images below
-        most = std::min(most, held.stored - std::min(held.stored, info.used));
-    }
     if (!filesystem.mounted()) {
         most = 0;
         info.why_no_estimate = fmt::format("the file system on {} is not mounted, so nobody would give its "
