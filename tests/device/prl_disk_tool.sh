@@ -94,17 +94,17 @@ expect 0 "$TOOL" merge --hdd a --dry-run; says "merge the 4 images"; [ "$(ls a)"
 expect 6 "$TOOL" merge --hdd a --external; says "without --external"
 expect 6 "$TOOL" merge --hdd a/root.hdd; says "Name the disk" # the base, below the top
 ( trap 'exit 0' TERM; i=0; while :; do head -c 1M /dev/urandom > m/w$((i % 8)); sha256sum m/w$((i % 8)) > w$((i % 8)).sum; i=$((i + 1)); done ) & writer=$!
-AT_EXIT+=("kill $writer")
+AT_EXIT+=('[ -z "$writer" ] || kill $writer')
 sleep 0.5
 expect 0 "$TOOL" merge --hdd a/$X --json; is .result.changed true; is '.plan.steps[0].kind' ploop.merge
-kill $writer; wait $writer || true
+kill $writer; wait $writer || true; writer=
 [ "$(jq '.images | length' "$(state $N)")" = 1 ] || die "not all is merged: $(jq -c .images "$(state $N)")"
 same_files
 expect 0 "$TOOL" merge --hdd a; says "nothing to do"
 sync -f m; echo 3 > /proc/sys/vm/drop_caches 2> /dev/null || true
-written=0
-for i in 0 1 2 3 4 5 6 7; do [ ! -s w$i.sum ] || ! sha256sum --quiet -c w$i.sum > /dev/null 2>&1 || written=$((written + 1)); done
-[ "$written" -ge 1 ] || die "nothing of what was written meanwhile can be read" # the last one may have been cut short
+written=0 other=0
+for sum in w?.sum; do sha256sum --quiet -c "$sum" > /dev/null 2>&1 && written=$((written + 1)) || other=$((other + 1)); done
+[ "$written" -ge 1 ] && [ "$other" -le 1 ] || die "$written files written meanwhile are right, $other are not" # one may have been cut short
 same_files
 expect 0 "$PLOOP" umount a/$X
 sound_ext4 a
