@@ -38,7 +38,7 @@ std::optional<Uuid> uuid_in(const ControlRequest& request, const char* name) {
 class PloopRequests {
   public:
     PloopRequests(ploop::RunningDisk& disk, RunningDevice& device, std::mutex& verbs)
-        : disk_(disk), device_(device), verbs_(verbs) {}
+        : disk_(disk), device_(device), verbs_(verbs), raw_base_(disk.device().deltas().front()->raw()) {}
 
     std::map<std::string, DeviceRequest> all() const {
         const auto on_image = [&](auto verb) {
@@ -88,6 +88,7 @@ class PloopRequests {
     ControlMessage status() const {
         ControlMessage status = device_.status();
         status["cluster"] = disk_.cluster_sectors();
+        status["raw_base"] = raw_base_;
         const std::unique_lock lock(verbs_, std::try_to_lock);
         status["busy"] = !lock.owns_lock();
         if (lock) {
@@ -218,6 +219,7 @@ class PloopRequests {
     ploop::RunningDisk& disk_;
     RunningDevice& device_;
     std::mutex& verbs_;
+    bool raw_base_; ///< the base stays what it is while the disk runs
 };
 
 } // namespace

@@ -2,6 +2,7 @@
 // The commands, and what they share: opening a disk, carrying out a plan.
 #pragma once
 
+#include "carry_out.h"
 #include "operations.h"
 #include "options.h"
 
@@ -69,8 +70,5 @@ std::unique_ptr<PloopDisk> open_disk(const Options& options, const std::string& 
 Say say_of(const Options& options);
 /// Throws PloopError(no_snapshot) unless the disk has it.
 void demand_snapshot(const PloopDisk& disk, const Uuid& uuid);
-
-/// Runs it, or with --dry-run prints it. Plan and figures go into the JSON. Gives the exit code.
-int carry_out(const Options& options, Plan& plan);
 
 } // namespace disktool::ploop::cli

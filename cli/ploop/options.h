@@ -2,10 +2,8 @@
 // What all commands have in common, and the reading of a command's words.
 #pragma once
 
+#include "command_options.h"
 #include "errors.h"
-#include "output.h"
-
-#include <disktool/progress.h>
 
 #include <memory>
 #include <optional>
@@ -13,16 +11,6 @@
 #include <vector>
 
 namespace disktool::ploop::cli {
-
-/// Of one run of the program. Refers to what main owns.
-struct Options {
-    std::string command;
-    bool dry_run = false;                   ///< --dry-run
-    std::optional<int> progress_descriptor; ///< --progress[=FD]
-    std::vector<std::string> allowed;       ///< --allow: folders for image files
-    Output* output = nullptr;               ///< never null while a command runs
-    CancelToken* cancel = nullptr;          ///< the same
-};
 
 /// A command's option that has a long name; `letter` is what CommandLine::next gives for it.
 struct LongOption {

@@ -1,60 +1,30 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Which device a word of the command line means, and what is asked of its process.
+// Which devices run a disk, for commands that are given its descriptor.
 #pragma once
 
-#include "device/control.h"
-#include "device/device_state.h"
-#include "options.h"
+#include "ask_device.h"
+#include "errors.h"
+#include "running_filesystem.h"
 
-#include <chrono>
 #include <optional>
 #include <string>
 #include <vector>
 
 namespace disktool::ploop::cli {
 
-/// A node of a device or of a partition. Throws PloopError(device_open) where there is no such device.
-DeviceState device_of_word(const std::string& node);
-
-/// What is mounted on the folder is of that one; none: of no device of ours.
-std::optional<DeviceState> device_at(const std::string& folder);
-
 /// Those that serve an image of this disk, also dead ones and those that were mounted by their images: the one
 /// that writes to the disk first. None for a user who may not know.
 std::vector<DeviceState> devices_of_disk(const std::string& descriptor);
 /// The one that writes to the disk; none: the disk is at rest, or only read.
 std::optional<DeviceState> writer_of_disk(const std::string& descriptor);
-/// Of several the one that is meant: the one that writes, or the only one. Throws ParameterError that names
-/// them where that is not enough.
-std::optional<DeviceState> choose_device(std::vector<DeviceState> devices, const std::string& what);
+/// Of the device that has the top of that disk, the one that writes to it first; none: the disk is at rest, or
+/// only snapshots of it run.
+std::optional<RunningFilesystem> filesystem_of_descriptor(const Options& options,
+                                                          const std::string& descriptor);
 
 /// For verbs that work only on a disk at rest. Throws PloopError(exit) where a device has an image of it.
 void refuse_while_running(const std::string& descriptor, Exit exit, const std::string& verb);
 /// The same for a single image file.
 void refuse_running_image(const std::string& image, Exit exit);
-
-/// Says its lines and shows its progress. Throws what it answers as PloopError; PloopError(device_open) where
-/// its process is dead.
-ControlMessage ask_device(const Options& options, const DeviceState& device, const std::string& request,
-                          ControlMessage arguments = ControlMessage::object());
-
-/// What is asked of a device in the place of a plan for a disk at rest.
-struct DeviceRequest {
-    std::string request;
-    ControlMessage arguments = ControlMessage::object();
-    std::string text; ///< "take a snapshot", for --dry-run
-};
-/// Asks, or with --dry-run says what would be asked. Request and answer go into the JSON. Gives the exit code.
-int carry_out(const Options& options, const DeviceState& device, const DeviceRequest& request);
-
-/// For requests: a relative name is of our working folder, not of the device's process.
-std::string absolute_path(const std::string& path);
-
-/// Nothing of it may be mounted. Tries again for a while when someone has it open (udev looks at new devices).
-/// Returns when its process and its names have gone. Throws as ask_device().
-void stop_device(const Options& options, const DeviceState& device, std::chrono::milliseconds patience);
-
-/// "/dev/ploop0", and why nobody answers for it.
-[[noreturn]] void refuse_dead(const DeviceState& device);
 
 } // namespace disktool::ploop::cli

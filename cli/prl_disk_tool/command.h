@@ -39,6 +39,8 @@ class Run {
 
     /// A sentence for people on standard error, and in "warnings" of the JSON.
     void warn(const std::string& sentence);
+    /// One that has been printed already: for the JSON alone.
+    void warned(const std::string& sentence) { warnings_.push_back(sentence); }
     /// A line of the result: standard output, unless --json or --quiet.
     void say(const std::string& line) const;
     /// The JSON document under way; printed by finish().
@@ -76,6 +78,10 @@ void run_dump_plugin(Run& run);
 /// What a reader of figures must know of them: damage, dirt, what is left out. In the original's words where it
 /// has some.
 void warn_of(Run& run, const ImageInfo& image, const DiskSurvey& survey);
+
+/// The figures of both --info verbs for people, unless --json.
+void say_resize_info(const Run& run, const ResizeInfo& info);
+void say_compact_info(const Run& run, const CompactInfo& info);
 
 /// Prints the plan instead of carrying it out: the only difference that --dry-run makes.
 void print_plan(Run& run, const Plan& plan);

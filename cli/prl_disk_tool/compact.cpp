@@ -3,6 +3,7 @@
 
 #include "command.h"
 #include "plan/plan_text.h"
+#include "running.h"
 
 #include <disktool/size.h>
 
@@ -19,6 +20,9 @@ constexpr std::uint64_t sector = 512;
 } // namespace
 
 void run_compact(Run& run) {
+    if (const auto device = running_device(run, true)) {
+        return compact_on_device(run, *device);
+    }
     const Arguments& arguments = run.arguments();
     Session& session = run.open(Access::write);
     run.recover(!arguments.dry_run);
@@ -49,8 +53,27 @@ void run_compact(Run& run) {
     }
 }
 
+void say_compact_info(const Run& run, const CompactInfo& info) {
+    if (run.arguments().json) {
+        return;
+    }
+    // The original's lines and columns; scripts parse them.
+    const auto line = [](const char* label, std::uint64_t value) {
+        fmt::print("        {:<18}{:>15}\n", label, value);
+    };
+    line("Block size:", block / sector);
+    line("Total blocks:", info.size / block);
+    line("Allocated blocks:", info.allocated / block);
+    line("Used blocks:", divide_up(info.used, block));
+    if (info.estimate) {
+        line("Can be freed:", info.estimate->reclaimable / block);
+    }
+}
+
 void run_compact_info(Run& run) {
-    const Arguments& arguments = run.arguments();
+    if (const auto device = running_device(run, false)) {
+        return compact_info_on_device(run, *device);
+    }
     Session& session = run.open(Access::read);
     run.recover(false);
     VerbContext context = run.context();
@@ -58,19 +81,7 @@ void run_compact_info(Run& run) {
     run.json()["image"] = image_json(session.image().info());
     run.json()["disk"] = survey_json(info.survey);
     run.json()["compact"] = compact_info_json(info);
-    if (!arguments.json) {
-        // The original's lines and columns; scripts parse them. What is more comes below.
-        auto line = [](const char* label, std::uint64_t value) {
-            fmt::print("        {:<18}{:>15}\n", label, value);
-        };
-        line("Block size:", block / sector);
-        line("Total blocks:", info.size / block);
-        line("Allocated blocks:", info.allocated / block);
-        line("Used blocks:", divide_up(info.used, block));
-        if (info.estimate) {
-            line("Can be freed:", info.estimate->reclaimable / block);
-        }
-    }
+    say_compact_info(run, info);
     warn_of(run, session.image().info(), info.survey);
     if (!info.why_no_estimate.empty()) {
         run.warn(info.why_no_estimate);

@@ -2,6 +2,7 @@
 #include "verb/convert.h"
 
 #include "command.h"
+#include "running.h"
 
 #include <disktool/size.h>
 
@@ -62,6 +63,9 @@ void convert_format(Run& run) {
 } // namespace
 
 void run_convert(Run& run) {
+    if (const auto device = running_device(run, true)) {
+        refuse_on_device(run, *device);
+    }
     if (run.arguments().format.empty()) {
         convert_mode(run);
     } else {

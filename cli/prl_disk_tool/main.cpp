@@ -3,6 +3,7 @@
 #include "arguments.h"
 #include "command.h"
 #include "common/signals.h"
+#include "running.h"
 
 #include <disktool/error.h>
 #include <disktool/log.h>
@@ -89,7 +90,14 @@ void execute(const Arguments& arguments) {
     Config config = load_config();
     Registry registry(plugin_search_path(config.plugin_path));
     Run run(arguments, config, registry, cancel);
-    dispatch(run);
+    try {
+        dispatch(run);
+    } catch (const Error& error) {
+        if (error.code() == ErrorCode::locked) {
+            explain_lock(run);
+        }
+        throw;
+    }
     run.finish();
 }
 

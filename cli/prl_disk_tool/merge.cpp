@@ -2,6 +2,7 @@
 #include "verb/merge.h"
 
 #include "command.h"
+#include "running.h"
 
 #include <disktool/size.h>
 
@@ -55,6 +56,9 @@ void merge_chain(Run& run) {
 } // namespace
 
 void run_merge(Run& run) {
+    if (const auto device = running_device(run, true)) {
+        return merge_on_device(run, *device);
+    }
     if (run.arguments().external) {
         merge_chain(run);
     } else {

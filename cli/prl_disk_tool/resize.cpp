@@ -3,6 +3,7 @@
 
 #include "command.h"
 #include "plan/plan_text.h"
+#include "running.h"
 #include "size_argument.h"
 
 #include <disktool/error.h>
@@ -13,6 +14,9 @@
 namespace disktool::cli {
 
 void run_resize(Run& run) {
+    if (const auto device = running_device(run, true)) {
+        return resize_on_device(run, *device);
+    }
     const Arguments& arguments = run.arguments();
     Session& session = run.open(Access::write);
     run.recover(!arguments.dry_run);
@@ -35,8 +39,22 @@ void run_resize(Run& run) {
     }
 }
 
+void say_resize_info(const Run& run, const ResizeInfo& info) {
+    if (run.arguments().json) {
+        return;
+    }
+    const auto amount = [&](std::uint64_t bytes) { return size_in_unit(bytes, run.arguments().unit); };
+    // The original's lines, tab by tab; scripts parse them.
+    fmt::print("Disk information:\n");
+    fmt::print("\tSize:\t\t\t\t\t\t{:>15}\n", amount(info.size));
+    fmt::print("\tMinimum:\t\t\t\t\t{:>15}\n", amount(info.minimum));
+    fmt::print("\tMinimum without resizing the last partition:\t{:>15}\n", amount(info.minimum_without_last));
+}
+
 void run_resize_info(Run& run) {
-    const Arguments& arguments = run.arguments();
+    if (const auto device = running_device(run, false)) {
+        return resize_info_on_device(run, *device);
+    }
     Session& session = run.open(Access::read);
     run.recover(false);
     VerbContext context = run.context();
@@ -44,15 +62,7 @@ void run_resize_info(Run& run) {
     run.json()["image"] = image_json(session.image().info());
     run.json()["disk"] = survey_json(info.survey);
     run.json()["resize"] = resize_info_json(info);
-    auto amount = [&](std::uint64_t bytes) { return size_in_unit(bytes, arguments.unit); };
-    if (!arguments.json) {
-        // The original's lines, tab by tab; scripts parse them.
-        fmt::print("Disk information:\n");
-        fmt::print("\tSize:\t\t\t\t\t\t{:>15}\n", amount(info.size));
-        fmt::print("\tMinimum:\t\t\t\t\t{:>15}\n", amount(info.minimum));
-        fmt::print("\tMinimum without resizing the last partition:\t{:>15}\n",
-                   amount(info.minimum_without_last));
-    }
+    say_resize_info(run, info);
     if (!info.survey.blank() && info.last_is_fixed) {
         if (const Content* last = info.survey.last();
             last->problem && last->problem->code == ErrorCode::unsupported) {

@@ -6,6 +6,7 @@
 #include "delta.h"
 #include "descriptor.h"
 #include "disk.h"
+#include "plan/run_plan.h"
 #include "ploop_error.h"
 
 #include <disktool/doors.h>
@@ -147,12 +148,7 @@ Plan plan_merge_files(Doors doors, const std::vector<std::string>& top_to_base, 
 void receive_copy(Doors doors, const std::string& file, int input, std::optional<int> feedback,
                   CancelToken* cancel);
 
-/// Runs the steps in order; on an error undoes those begun, last first, and throws on.
-struct RunReport {
-    std::vector<std::string> warnings;
-    std::vector<std::pair<std::string, std::uint64_t>> figures;
-};
-RunReport run_plan(Plan& plan, Doors doors, CancelToken* cancel,
-                   const std::function<void(std::uint64_t done, std::uint64_t total)>& progress);
+using disktool::run_plan; // plan/run_plan.h: a ploop disk has its descriptor in the place of a job record
+using disktool::RunReport;
 
 } // namespace disktool::ploop

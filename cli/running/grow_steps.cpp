@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // A running disk gets larger: device, partition table, file system.
+#include "errors.h"
 #include "filesystem_program.h"
 #include "node_device.h"
 #include "online_steps.h"
@@ -155,7 +156,9 @@ class GrowFilesystem final : public Step {
     }
     [[noreturn]] void refuse(const CommandResult& result) const {
         std::string way_out = "the same command tries again";
+        ErrorCode code = ErrorCode::failure;
         if (filesystem_.is_ext() && filesystem_.mounted() && lacks_resource_capability(result)) {
+            code = ErrorCode::program_missing; // the host's affair, not the disk's
             const std::string& name = filesystem_.name();
             way_out = fmt::format("Growing a mounted ext4 needs the capability CAP_SYS_RESOURCE, which this "
                                   "process has not. Run the "
@@ -165,7 +168,7 @@ class GrowFilesystem final : public Step {
                                   name, wanted_sectors_, name);
         }
         throw PloopError(
-            Exit::resize_filesystem, ErrorCode::failure,
+            Exit::resize_filesystem, code,
             fmt::format("The disk and its partition have the new size, but the {} on {} has not: {} says "
                         "\"{}\". {}",
                         filesystem_.type, filesystem_.node, program(), last_words(result), way_out));

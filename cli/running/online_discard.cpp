@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "balloon_space.h"
-#include "command.h"
+#include "carry_out.h"
+#include "errors.h"
+#include "header.h"
 #include "maintenance.h"
 #include "online_steps.h"
-#include "online_verbs.h"
+#include "running_verbs.h"
 
 #include <disktool/error.h>
 #include <disktool/size.h>

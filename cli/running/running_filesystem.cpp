@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "running_filesystem.h"
 
-#include "descriptor.h"
+#include "errors.h"
 #include "header.h"
 #include "mount_table.h"
 
@@ -13,7 +13,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 
 namespace disktool::ploop::cli {
@@ -73,21 +72,6 @@ RunningFilesystem running_filesystem(const Options& options, const DeviceState& 
     return found;
 }
 
-std::optional<RunningFilesystem> filesystem_of_descriptor(const Options& options,
-                                                          const std::string& descriptor) {
-    FileDoor& files = real_doors().files;
-    const Descriptor read = Descriptor::load(files, descriptor);
-    const ImageEntry* top = read.image(read.top);
-    const std::optional<FileStatus> image = top == nullptr ? std::nullopt : files.status(top->path);
-    for (const DeviceState& device : devices_of_disk(descriptor)) {
-        const DeviceImage& last = device.images.back();
-        if (!device.read_only || (image && last.device == image->device && last.inode == image->inode)) {
-            return running_filesystem(options, device);
-        }
-    }
-    return std::nullopt;
-}
-
 RunningFilesystem filesystem_of_device(const Options& options, const std::string& device) {
     return running_filesystem(options, device_of_word(device));
 }
@@ -103,27 +87,13 @@ RunningFilesystem filesystem_of_mount(const Options& options, const std::string&
 }
 
 RunningImage running_image(const DeviceState& device) {
-    FileDoor& files = real_doors().files;
+    const ControlMessage status = device_status(device);
     RunningImage image;
     image.path = device.images.back().path;
+    image.cluster = status.value("cluster", std::uint64_t{0}) * sector_size;
+    // Only a base can be raw.
+    image.raw = device.images.size() == 1 && status.value("raw_base", false);
     image.served = device.backend != "loop";
-    if (!device.descriptor.empty()) {
-        const Descriptor descriptor = Descriptor::load(files, device.descriptor);
-        const ImageEntry* top = descriptor.image(descriptor.top);
-        image.cluster = descriptor.cluster_sectors * sector_size;
-        image.raw = top != nullptr && top->raw;
-        return image;
-    }
-    std::array<std::byte, header_size> bytes{};
-    files.open(image.path, {})->read(0, bytes);
-    try {
-        const Header header = parse_header(bytes, image.path);
-        check_header(header, image.path);
-        image.cluster = header.cluster_size();
-    } catch (const Error&) { // its device runs, so it is an image: a raw one
-        image.cluster = default_cluster_sectors * sector_size;
-        image.raw = true;
-    }
     return image;
 }
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "balloon_space.h"
-#include "command.h"
+#include "carry_out.h"
+#include "errors.h"
+#include "header.h"
 #include "maintenance.h"
 #include "node_device.h"
 #include "online_steps.h"
-#include "online_verbs.h"
+#include "running_verbs.h"
 
 #include <disktool/doors.h>
 #include <disktool/error.h>
@@ -19,14 +21,20 @@ namespace disktool::ploop::cli {
 
 namespace {
 
+class SizeError : public PloopError {
+  public:
+    explicit SizeError(const std::string& message)
+        : PloopError(Exit::invalid_parameter, ErrorCode::size_impossible, message) {}
+};
+
 /// What `wanted` bytes come to: whole clusters, more than four.
 std::uint64_t rounded(std::uint64_t sectors, std::uint64_t cluster) {
     if (sectors > UINT64_MAX / sector_size - cluster / sector_size) {
-        throw ParameterError(fmt::format("{} sectors are more than a disk can have", sectors));
+        throw SizeError(fmt::format("{} sectors are more than a disk can have", sectors));
     }
     const std::uint64_t wanted = round_up(sectors * sector_size, cluster);
     if (wanted <= clusters_around * cluster) {
-        throw ParameterError(
+        throw SizeError(
             fmt::format("Unable to change image size to {} sectors: it must have more than 4 clusters of {}",
                         sectors, size_text(cluster)));
     }
@@ -96,8 +104,8 @@ void plan_balloon(Plan& plan, RunningFilesystem& filesystem, std::uint64_t secto
     const std::uint64_t target = space.for_disk(wanted, image.cluster);
     const std::uint64_t smallest = space.smallest_disk(image.cluster);
     if (target > space.balloon && wanted < smallest) {
-        throw ParameterError(fmt::format("Unable to change image size to {} sectors, minimal size is {}",
-                                         sectors, smallest / sector_size));
+        throw SizeError(fmt::format("Unable to change image size to {} sectors, minimal size is {}", sectors,
+                                    smallest / sector_size));
     }
     if (target > space.balloon) {
         plan_inflation(plan, filesystem, image, balloon_step(filesystem, target));

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Running the steps of a plan without the core's job: the job file of a ploop disk is its descriptor's.
-#include "operations.h"
+#include "plan/run_plan.h"
 
 #include <disktool/error.h>
 #include <disktool/log.h>
@@ -10,7 +9,7 @@
 #include <algorithm>
 #include <stdexcept>
 
-namespace disktool::ploop {
+namespace disktool {
 
 namespace {
 
@@ -63,7 +62,7 @@ class RunContext final : public StepContext {
 
   private:
     [[noreturn]] static void none(const char* what) {
-        throw std::logic_error(fmt::format("a step of a ploop verb asks for {}", what));
+        throw std::logic_error(fmt::format("a step of a plan without a job asks for {}", what));
     }
     void show() const {
         if (progress_ && !undoing_) {
@@ -116,4 +115,4 @@ RunReport run_plan(Plan& plan, Doors doors, CancelToken* cancel,
     return std::move(context.result);
 }
 
-} // namespace disktool::ploop
+} // namespace disktool

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "balloon_space.h"
+#include "errors.h"
 #include "online_steps.h"
 
 #include <disktool/error.h>

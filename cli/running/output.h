@@ -42,6 +42,8 @@ class Output {
     /// With --json also in "warnings".
     void warn(const std::string& line);
 
+    const Json& messages() const { return messages_; }
+    const Json& warnings() const { return warnings_; }
     /// Members of the object that finish() prints.
     Json& json() { return json_; }
     /// Once, at the end.

@@ -2,8 +2,7 @@
 // The file system on a running device, as those commands see it that work through its mount.
 #pragma once
 
-#include "options.h"
-#include "running_devices.h"
+#include "ask_device.h"
 
 #include <cstdint>
 #include <optional>
@@ -38,10 +37,6 @@ struct RunningFilesystem {
 /// Looks where it is mounted. Of several partitions the mounted one, else the first. `options` must outlive it.
 RunningFilesystem running_filesystem(const Options& options, const DeviceState& device);
 
-/// Of the device that has the top of that disk, the one that writes to it first; none: the disk is at rest, or
-/// only snapshots of it run.
-std::optional<RunningFilesystem> filesystem_of_descriptor(const Options& options,
-                                                          const std::string& descriptor);
 /// By -d DEVICE: "/dev/ploop0", a partition of it. Throws PloopError(device_open) where no such device runs.
 RunningFilesystem filesystem_of_device(const Options& options, const std::string& device);
 /// By -m MOUNT_POINT. Throws ParameterError where nothing of ours is mounted there.
@@ -54,6 +49,7 @@ struct RunningImage {
     bool raw = false;
     bool served = true; ///< by the device's process: else nothing of it can be freed
 };
+/// As its process tells.
 RunningImage running_image(const DeviceState& device);
 /// Throws ParameterError with the way out where the device's process cannot free clusters of the image.
 void refuse_unserved(const RunningFilesystem& filesystem, const RunningImage& image);

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Which device a word of the command line means, and what is asked of its process.
+#pragma once
+
+#include "command_options.h"
+#include "device/control.h"
+#include "device/device_state.h"
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace disktool::ploop::cli {
+
+/// All devices; none for a user who may not know.
+std::vector<DeviceState> readable_states();
+
+/// A node of a device or of a partition. Throws PloopError(device_open) where there is no such device.
+DeviceState device_of_word(const std::string& node);
+
+/// What is mounted on the folder is of that one; none: of no device of ours.
+std::optional<DeviceState> device_at(const std::string& folder);
+
+/// Of several the one that is meant: the one that writes, or the only one. Throws ParameterError that names
+/// them where that is not enough.
+std::optional<DeviceState> choose_device(std::vector<DeviceState> devices, const std::string& what);
+
+/// Says its lines and shows its progress. Throws what it answers as PloopError; PloopError(device_open) where
+/// its process is dead.
+ControlMessage ask_device(const Options& options, const DeviceState& device, const std::string& request,
+                          ControlMessage arguments = ControlMessage::object());
+
+/// What its process says of itself and its image. Throws the same.
+ControlMessage device_status(const DeviceState& device);
+
+/// What is asked of a device in the place of a plan for a disk at rest.
+struct DeviceRequest {
+    std::string request;
+    ControlMessage arguments = ControlMessage::object();
+    std::string text; ///< "take a snapshot", for --dry-run
+};
+/// Asks, or with --dry-run says what would be asked. Request and answer go into the JSON. Gives the exit code.
+int carry_out(const Options& options, const DeviceState& device, const DeviceRequest& request);
+
+/// For requests: a relative name is of our working folder, not of the device's process.
+std::string absolute_path(const std::string& path);
+
+/// Nothing of it may be mounted. Tries again for a while when someone has it open (udev looks at new devices).
+/// Returns when its process and its names have gone. Throws as ask_device().
+void stop_device(const Options& options, const DeviceState& device, std::chrono::milliseconds patience);
+
+/// "/dev/ploop0", and why nobody answers for it.
+[[noreturn]] void refuse_dead(const DeviceState& device);
+
+} // namespace disktool::ploop::cli
