@@ -126,7 +126,7 @@ class FreeStep final : public Step {
     Details details() const override { return {{"clusters", clusters_}}; }
     std::string needs_no_undo() const override { return {}; }
     /// What is freed held nothing, and a cluster is moved only when its copy is safe: nothing has to come back.
-    void undo(StepContext&) override { image_.delta().end(); }
+    void undo(StepContext&) override { image_.close_after_failure(); }
     void commit(StepContext& context) override {
         context.cancel().check();
         image_.reload();

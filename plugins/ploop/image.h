@@ -49,13 +49,14 @@ class Image final : public disktool::Image {
     void reload();
     /// Moves the tail into the holes and cuts the file. Returns the bytes that the host got back.
     std::uint64_t give_back();
+    /// Takes the in-use mark off again, where it was set: every entry of the BAT is a good one at any moment.
+    void close_after_failure();
 
   private:
     std::unique_ptr<Delta> open_delta(bool dirty_too);
     void lock_disk();
     bool is_raw() const;
     bool is_dirty() const;
-    void close_after_failure();
     void fill_info();
     void describe_size(std::uint64_t disk_sectors);
 

@@ -384,19 +384,23 @@ TEST_P(PloopVerb, CutAnywhereLeavesOldOrNew) {
 
 TEST_P(PloopVerb, FailingAnywhereLeavesOldOrNew) {
     const std::string xml = folder / descriptor_name;
-    std::size_t changes = 0;
+    std::vector<std::string> changes;
     {
         RecordingDoor door(folder.path());
         GetParam().run({door, real_doors().processes}, xml);
-        changes = door.changes().size();
+        for (std::size_t done = 1; done <= door.changes().size(); ++done) {
+            changes.push_back(door.describe(done));
+        }
     }
     find_after();
-    const std::size_t step = std::max<std::size_t>(1, changes / 100);
+    const std::size_t step = std::max<std::size_t>(1, changes.size() / 100);
     for (const bool sync : {false, true}) {
         bool failed = true;
         for (std::size_t number = 1; failed && !HasFailure(); number += sync ? 1 : step) {
             copy(folder.path(), saved.path());
-            SCOPED_TRACE(testing::Message() << (sync ? "sync " : "change ") << number << " fails");
+            SCOPED_TRACE(testing::Message()
+                         << (sync ? "sync " : "change ") << number << " fails"
+                         << (sync || number > changes.size() ? "" : ": " + changes[number - 1]));
             RecordingDoor door(folder.path());
             sync ? door.fail_sync(number, EIO) : door.fail_change(number, number % 2 != 0 ? ENOSPC : EIO);
             try {
