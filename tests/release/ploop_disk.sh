@@ -22,7 +22,8 @@ sum() { # top first
   rm -f "$WORK/whole"
   if [ $# -gt 1 ]; then "$PLOOP" merge -n "$WORK/whole" "$@" > "$WORK/log" 2>&1 || { cat "$WORK/log"; return; }; whole=$WORK/whole; fi
   case $(head -c 6 "$whole") in
-    Withou) qemu-img convert -f parallels -O raw "$whole" "$WORK/raw.sum"; sha256sum < "$WORK/raw.sum" ;;
+    # tar passes over holes, of which a disk of 300 GiB has many.
+    Withou) qemu-img convert -f parallels -O raw "$whole" "$WORK/raw.sum"; tar -C "$WORK" -cSf - --mtime=@0 raw.sum | sha256sum ;;
     *) sha256sum < "$whole" ;;
   esac | cut -d' ' -f1
   rm -f "$WORK/whole" "$WORK/raw.sum"

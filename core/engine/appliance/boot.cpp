@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Trying is the test: a KVM that does not work takes QEMU down within 0.1 s, while the ioctls that would be an
-// own check (KVM_CREATE_VM, KVM_CREATE_VCPU) succeed on such a host.
+// Trying is the test: a KVM that does not work takes QEMU down within 0.1 s, or its guest stands still for
+// ever, while the ioctls that would be an own check (KVM_CREATE_VM, KVM_CREATE_VCPU) succeed on such a host.
 #include "engine/appliance/boot.h"
+
+#include "engine/appliance/kvm_memory.h"
 
 #include <disktool/doors.h>
 #include <disktool/log.h>
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <optional>
@@ -20,6 +24,9 @@ namespace {
 constexpr const char* settings_variable = "LIBGUESTFS_BACKEND_SETTINGS";
 constexpr const char* emulation = "force_tcg";
 constexpr const char* acceleration = "force_kvm"; // without it QEMU would fall back silently, in some cases
+
+/// A KVM that works has booted in a few seconds.
+constexpr std::chrono::seconds kvm_patience{20};
 
 /// Of this run of the program; the library stays loaded.
 std::atomic<bool> kvm_given_up{false};
@@ -59,17 +66,33 @@ Booted boot_machine(const ApplianceConfig& config, const Appliance::Disk& disk, 
                 LogLevel::info,
                 fmt::format("there is no KVM here: the appliance runs in software emulation ({})", *why));
     }
+    const std::string memory = kvm_memory_path();
+    std::optional<std::string> kvm_failure;
+    if (!kvm_given_up) {
+        if (const std::optional<std::string> why = remembered_kvm_failure(memory))
+            give_up_kvm(LogLevel::info,
+                        fmt::format("KVM did not work here a while ago ({}), so the appliance runs in software "
+                                    "emulation; remove {} to have it tried again",
+                                    *why, memory));
+    }
     if (!kvm_given_up) {
         try {
-            return {boot(acceleration), false};
+            ApplianceConfig trial = config;
+            trial.boot_timeout = std::min(config.boot_timeout, kvm_patience);
+            return {std::make_unique<Machine>(trial, disk, acceleration, cancel), false};
         } catch (const BootFailure& failure) {
+            kvm_failure = failure.why();
             give_up_kvm(LogLevel::warning,
                         fmt::format("The appliance does not start with KVM ({}): software emulation is used, "
                                     "which is several times slower",
                                     failure.why()));
         }
     }
-    return {boot(emulation), true};
+    Booted booted{boot(emulation), true};
+    // It was KVM's fault, and KVM had its time.
+    if (kvm_failure && config.boot_timeout >= kvm_patience)
+        remember_kvm_failure(memory, *kvm_failure);
+    return booted;
 }
 
 } // namespace disktool
