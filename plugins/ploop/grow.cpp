@@ -57,6 +57,8 @@ void GrowImageStep::undo(StepContext&) {
         close_image(disk, disk.descriptor.top);
         if (disk.open_delta(disk.descriptor.top, Access::read)->disk_size() != old_size_) {
             change_->leave_to_next_run();
+        } else {
+            cut_tail_of(disk, disk.descriptor.top); // places that were taken for what lies where the BAT grows
         }
     } catch (const Error&) {
         change_->leave_to_next_run();

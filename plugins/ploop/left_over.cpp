@@ -178,12 +178,7 @@ void cut_tails(const PloopDisk& disk, const DiskJob& job) {
             continue;
         }
         try {
-            const auto delta = disk.open_delta(entry.uuid, Access::write);
-            if (!delta->raw() && delta->has_tail()) {
-                delta->begin();
-                delta->cut_tail();
-                delta->end();
-            }
+            cut_tail_of(disk, entry.uuid);
         } catch (const Error& error) {
             disk.say(fmt::format("What an interrupted {} has left at the end of {} stays there: {}. \"ploop "
                                  "check -f\" cuts it off",
@@ -335,6 +330,15 @@ bool close_image(const PloopDisk& disk, const Uuid& uuid) {
     delta->begin();
     delta->end();
     return true;
+}
+
+void cut_tail_of(const PloopDisk& disk, const Uuid& uuid) {
+    const auto delta = disk.open_delta(uuid, Access::write);
+    if (!delta->raw() && delta->has_tail()) {
+        delta->begin();
+        delta->cut_tail();
+        delta->end();
+    }
 }
 
 void recover_left_over(PloopDisk& disk) {

@@ -48,6 +48,9 @@ bool remove_listed(FileDoor& files, const JobFile& file);
 /// Is the file that this entry names now one of these?
 bool is_listed(const PloopDisk& disk, const ImageEntry& entry, const std::vector<JobFile>& list);
 
+/// Cuts off what nothing refers to at the end of an image.
+void cut_tail_of(const PloopDisk& disk, const Uuid& uuid);
+
 /// Takes the in-use mark off an image whose BAT is sound. True: there was one. Throws what Delta::open throws.
 bool close_image(const PloopDisk& disk, const Uuid& uuid);
 

@@ -82,7 +82,7 @@ for kind in ext4 tmpfs; do
   try state chain 12 snapshot-delete -u $U1 @
   try state chain 1 snapshot -u $U4 @
   try state chain 1 snapshot-switch -u $U1 @
-  try state chain 2 grow -s 300G @
+  try state chain 24 grow -s 300G @
   try state plain 60 convert -f raw @
   try state plain 60 convert -f preallocated @
   try state raw 30 convert -f ploop1 @
