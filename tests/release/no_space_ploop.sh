@@ -86,6 +86,6 @@ for kind in ext4 tmpfs; do
   try state plain 60 convert -f raw @
   try state plain 60 convert -f preallocated @
   try state raw 30 convert -f ploop1 @
-  try files_state files 8 resize -s 2G @
+  try files_state files 64 resize -s 2G @
   umount host
 done
