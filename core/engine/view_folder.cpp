@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "engine/view_folder.h"
 
+#include "engine/runtime_folder.h"
+
 #include <disktool/error.h>
 #include <disktool/log.h>
 
@@ -14,6 +16,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
 #include <string_view>
 #include <system_error>
 #include <vector>
@@ -24,24 +27,10 @@ namespace {
 
 constexpr std::string_view name_start = "disktool-view-";
 
-/// Made where it is not there. False where it is not ours alone: then anyone might put something into it.
-bool own_folder(const std::string& path) {
-    if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST)
-        return false;
-    struct stat status {};
-    return lstat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode) && status.st_uid == geteuid() &&
-           (status.st_mode & 077) == 0;
-}
-
 /// Where view folders lie.
 std::string base_folder() {
-    if (geteuid() == 0) {
-        if (own_folder("/run/disktool"))
-            return "/run/disktool";
-    } else if (const char* const runtime = std::getenv("XDG_RUNTIME_DIR"); runtime && runtime[0] == '/') {
-        if (std::string path = fmt::format("{}/disktool", runtime); own_folder(path))
-            return path;
-    }
+    if (std::optional<std::string> own = runtime_folder())
+        return *own;
     std::error_code none;
     const std::filesystem::path temporary = std::filesystem::temp_directory_path(none);
     return none ? "/tmp" : temporary.string();

@@ -13,7 +13,7 @@ namespace {
 
 TEST(KvmMemory, HoldsForADay) {
     const test::TemporaryFolder folder;
-    const std::string path = folder / "new/kvm-fails";
+    const std::string path = folder / "kvm-fails";
     EXPECT_FALSE(remembered_kvm_failure(path));
     remember_kvm_failure(path, "its guest stands still");
     EXPECT_EQ(remembered_kvm_failure(path), "its guest stands still");

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "engine/appliance/kvm_memory.h"
 
+#include "engine/runtime_folder.h"
+
 #include <disktool/doors.h>
 #include <disktool/error.h>
 
-#include <unistd.h>
-
 #include <chrono>
-#include <cstdlib>
 #include <filesystem>
 
 namespace disktool {
@@ -20,11 +19,8 @@ constexpr std::size_t longest = 4096;
 } // namespace
 
 std::string kvm_memory_path() {
-    if (geteuid() == 0) {
-        return "/run/disktool/kvm-fails";
-    }
-    const char* const folder = std::getenv("XDG_RUNTIME_DIR");
-    return folder == nullptr || *folder == '\0' ? "" : std::string(folder) + "/disktool/kvm-fails";
+    const std::optional<std::string> folder = runtime_folder();
+    return folder ? *folder + "/kvm-fails" : "";
 }
 
 std::optional<std::string> remembered_kvm_failure(const std::string& path) {
@@ -44,8 +40,6 @@ void remember_kvm_failure(const std::string& path, const std::string& why) {
     if (path.empty()) {
         return;
     }
-    std::error_code ignored;
-    std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
     try {
         real_doors().files.replace_text(path, why.substr(0, longest));
     } catch (const Error&) {

@@ -7,8 +7,7 @@
 
 namespace disktool {
 
-/// The file in which it is remembered until the next reboot: in /run/disktool, or for others than root in
-/// $XDG_RUNTIME_DIR/disktool. Empty: there is no such place.
+/// The file in runtime_folder() in which it is remembered until the next reboot. Empty: there is no such place.
 std::string kvm_memory_path();
 /// Why KVM did not work within the last day; none: nothing is known.
 std::optional<std::string> remembered_kvm_failure(const std::string& path);
