@@ -16,16 +16,22 @@ namespace disktool::ploop {
 
 namespace {
 
-/// Those that have another one. A raw base has none.
-std::vector<Uuid> others(const PloopDisk& disk, Version version) {
-    std::vector<Uuid> result;
-    for (const ImageEntry& entry : disk.descriptor.images) {
-        const std::unique_ptr<Delta> delta = disk.open_delta(entry.uuid, Access::read);
-        if (!delta->raw() && delta->header().version != version) {
-            result.push_back(entry.uuid);
-        }
+/// A raw base has no version.
+bool has_another(const Delta& delta, Version version) {
+    return !delta.raw() && delta.header().version != version;
+}
+
+void require_fits(const Delta& delta, Version version) {
+    const Header& header = delta.header();
+    const std::uint64_t end = delta.file().status().size / sector_size;
+    if (version == Version::v1 &&
+        (header.disk_sectors > largest_disk(version, header.cluster_sectors) || end > UINT32_MAX)) {
+        throw PloopError(Exit::invalid_parameter, ErrorCode::unsupported,
+                         fmt::format("{} is too large for version 1: its disk has {} sectors and its file "
+                                     "{}, and version 1 counts at most {}",
+                                     delta.path(), header.disk_sectors, end, UINT32_MAX),
+                         Reason::size_too_large);
     }
-    return result;
 }
 
 /// At one instant: the BAT is the old or the new one, of the same clusters.
@@ -101,18 +107,12 @@ Plan plan_convert_version(PloopDisk& disk, Version version) {
                          fmt::format("{} is a raw disk, and a raw image has no version", disk.path()));
     }
     Plan plan("convert", disk.path());
-    const std::vector<Uuid> images = others(disk, version);
-    for (const Uuid& uuid : images) {
-        const std::unique_ptr<Delta> delta = disk.open_delta(uuid, Access::read);
-        const Header& header = delta->header();
-        const std::uint64_t end = delta->file().status().size / sector_size;
-        if (version == Version::v1 &&
-            (header.disk_sectors > largest_disk(version, header.cluster_sectors) || end > UINT32_MAX)) {
-            throw PloopError(Exit::invalid_parameter, ErrorCode::unsupported,
-                             fmt::format("{} is too large for version 1: its disk has {} sectors and its file "
-                                         "{}, and version 1 counts at most {}",
-                                         delta->path(), header.disk_sectors, end, UINT32_MAX),
-                             Reason::size_too_large);
+    std::vector<Uuid> images;
+    for (const ImageEntry& entry : disk.descriptor.images) {
+        const std::unique_ptr<Delta> delta = disk.open_delta(entry.uuid, Access::read);
+        if (has_another(*delta, version)) {
+            require_fits(*delta, version);
+            images.push_back(entry.uuid);
         }
     }
     if (!images.empty()) {
@@ -127,8 +127,10 @@ void finish_version(PloopDisk& disk, const DiskJob& job) {
     }
     try {
         const auto version = static_cast<Version>(job.image_version);
-        for (const Uuid& uuid : others(disk, version)) {
-            rewrite(disk, uuid, version);
+        for (const ImageEntry& entry : disk.descriptor.images) {
+            if (has_another(*disk.open_delta(entry.uuid, Access::read), version)) {
+                rewrite(disk, entry.uuid, version);
+            }
         }
         disk.say(
             fmt::format("An interrupted conversion to version {} was brought to its end", job.image_version));
