@@ -29,6 +29,15 @@ std::string_view name_of(DiskMode mode) {
     return mode == DiskMode::raw ? "raw" : mode == DiskMode::preallocated ? "preallocated" : "expanded";
 }
 
+void store_mode(PloopDisk& disk, DiskMode mode) {
+    Descriptor changed = disk.descriptor;
+    changed.modernise();
+    changed.mode = mode;
+    disk.say("Storing " + disk.path());
+    changed.store(disk.doors().files, disk.path());
+    disk.descriptor = std::move(changed);
+}
+
 /// Raw to ploop1 and back: a new file beside the old one, which takes its place.
 class RewriteStep final : public Step {
   public:
@@ -176,12 +185,7 @@ class PreallocateStep final : public Step {
         request.reserve = true;
         work.commit(request);
         context.advance(missing_ * cluster_size_);
-        Descriptor changed = disk_.descriptor;
-        changed.modernise();
-        changed.mode = DiskMode::preallocated;
-        disk_.say("Storing " + disk_.path());
-        changed.store(files, disk_.path());
-        disk_.descriptor = changed;
+        store_mode(disk_, DiskMode::preallocated);
         remove_job(files, disk_.path());
     }
     void undo(StepContext&) override {
@@ -205,14 +209,7 @@ class DescribeStep final : public Step {
         return fmt::format("call the disk {} in {}", name_of(mode_), disk_.path());
     }
     std::string needs_no_undo() const override { return "the descriptor is the old or the new one"; }
-    void commit(StepContext& context) override {
-        Descriptor changed = disk_.descriptor;
-        changed.modernise();
-        changed.mode = mode_;
-        disk_.say("Storing " + disk_.path());
-        changed.store(context.doors().files, disk_.path());
-        disk_.descriptor = changed;
-    }
+    void commit(StepContext&) override { store_mode(disk_, mode_); }
 
   private:
     PloopDisk& disk_;
