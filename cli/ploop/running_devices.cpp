@@ -33,8 +33,7 @@ std::vector<DeviceState> devices_of_disk(const std::string& descriptor) {
     const std::optional<FileStatus> base = base_of(files, path);
     std::vector<DeviceState> devices = readable_states();
     std::erase_if(devices, [&](const DeviceState& device) {
-        const bool same_base = base && !device.images.empty() && device.images.front().device == base->device &&
-                               device.images.front().inode == base->inode;
+        const bool same_base = base && !device.images.empty() && device.images.front().is(*base);
         return device.format != "ploop" || (device.descriptor != path && !same_base);
     });
     std::stable_partition(devices.begin(), devices.end(),
@@ -58,7 +57,7 @@ std::optional<RunningFilesystem> filesystem_of_descriptor(const Options& options
     const std::optional<FileStatus> image = top == nullptr ? std::nullopt : files.status(top->path);
     for (const DeviceState& device : devices_of_disk(descriptor)) {
         const DeviceImage& last = device.images.back();
-        if (!device.read_only || (image && last.device == image->device && last.inode == image->inode)) {
+        if (!device.read_only || (image && last.is(*image))) {
             return running_filesystem(options, device);
         }
     }

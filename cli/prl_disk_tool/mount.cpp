@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // mount and umount: a disk as a block device of the kernel, and its file system in a folder. QEMU reads and
 // writes the image; ploop's own disks are mounted by ploop.
+#include "ask_device.h"
 #include "command.h"
 #include "common/device_process.h"
 #include "device/device_users.h"
@@ -116,15 +117,8 @@ std::vector<DeviceState> devices_meant(const Arguments& arguments) {
                 devices.push_back(std::move(device));
             }
         }
-    } else if (const std::optional<MountPoint> point = ploop::cli::mounted_on(arguments.mount_point)) {
-        for (DeviceState& device : device_states()) {
-            for (const MountPoint& own : mount_points_of(device)) {
-                if (own.id == point->id) {
-                    devices.push_back(device);
-                    break;
-                }
-            }
-        }
+    } else if (std::optional<DeviceState> device = ploop::cli::device_at(arguments.mount_point)) {
+        devices.push_back(std::move(*device));
     }
     if (devices.empty()) {
         throw Error(ErrorCode::not_found,

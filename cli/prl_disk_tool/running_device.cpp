@@ -35,12 +35,8 @@ std::optional<Named> named_by(const std::string& word) {
     return Named{files.real_path(path), *status};
 }
 
-bool is_image(const DeviceImage& image, const FileStatus& file) {
-    return image.device == file.device && image.inode == file.inode;
-}
-
 bool has_image(const DeviceState& device, const FileStatus& file) {
-    return std::ranges::any_of(device.images, [&](const DeviceImage& image) { return is_image(image, file); });
+    return std::ranges::any_of(device.images, [&](const DeviceImage& image) { return image.is(file); });
 }
 
 /// Devices that have an image of that disk, the one that writes first.
@@ -67,7 +63,7 @@ std::optional<DeviceState> device_by_chain(Run& run) {
     run.close();
     const std::optional<FileStatus> status = real_doors().files.status(top);
     const auto found = std::ranges::find_if(
-        devices, [&](const DeviceState& device) { return status && is_image(device.images.back(), *status); });
+        devices, [&](const DeviceState& device) { return status && device.images.back().is(*status); });
     return found == devices.end() ? std::nullopt : std::make_optional(*found);
 }
 
@@ -100,7 +96,7 @@ std::optional<DeviceState> running_device(Run& run, bool changes) {
         return std::nullopt;
     }
     const DeviceState& device = devices.front();
-    if (device.descriptor != named->path && !is_image(device.images.back(), named->status)) {
+    if (device.descriptor != named->path && !device.images.back().is(named->status)) {
         if (!changes) {
             return std::nullopt; // a snapshot stays as it is while its disk runs
         }

@@ -185,9 +185,7 @@ std::vector<DeviceState> devices_of_image(const FileStatus& image) {
         }
         return found;
     }
-    const auto same = [&](const DeviceImage& other) {
-        return other.device == image.device && other.inode == image.inode;
-    };
+    const auto same = [&](const DeviceImage& other) { return other.is(image); };
     for (DeviceState& state : states) {
         if (std::any_of(state.images.begin(), state.images.end(), same)) {
             found.push_back(std::move(state));

@@ -17,6 +17,8 @@ namespace disktool {
 struct DeviceImage {
     std::string path; ///< absolute
     std::uint64_t device = 0, inode = 0;
+
+    bool is(const FileStatus& file) const { return device == file.device && inode == file.inode; }
 };
 
 struct DevicePartition {

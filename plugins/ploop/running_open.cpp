@@ -40,7 +40,7 @@ void refuse_other_devices(FileDoor& files, const std::vector<ServedDisk::Level>&
         const bool ours = writable && &level == &levels.back();
         for (const DeviceState& state : devices_of_image(*status)) {
             const DeviceImage& top = state.images.back();
-            const bool writes = !state.read_only && top.device == status->device && top.inode == status->inode;
+            const bool writes = !state.read_only && top.is(*status);
             if (state.alive && state.pid != ::getpid() && (writes || ours)) {
                 in_use(level.path, state.node);
             }
