@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "growth.h"
 
+#include <disktool/size.h>
+
 #include <algorithm>
 #include <limits>
 
@@ -10,10 +12,6 @@ namespace {
 
 /// What a last group must have beside its tables to be worth having.
 constexpr std::uint64_t least_for_data = 50;
-
-std::uint64_t divide_up(std::uint64_t amount, std::uint64_t unit) {
-    return (amount + unit - 1) / unit;
-}
 
 /// Blocks of a group's own, if it is the last of so many.
 std::uint64_t tables_of_last(ext2_filsys filesystem, std::uint64_t groups) {

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Every verb, killed and failing at each of its changes: the old disk or the new one, and nothing left over.
+#include "copied_job.h"
 #include "left_over.h"
 #include "made_disk.h"
-
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cerrno>
@@ -15,7 +14,6 @@ namespace {
 using disktool::test::read_file;
 using disktool::test::RecordingDoor;
 using disktool::test::Survivors;
-using disktool::test::write_file;
 
 struct Verb {
     std::string name;
@@ -30,31 +28,6 @@ struct Verb {
 
     friend void PrintTo(const Verb& verb, std::ostream* out) { *out << verb.name; }
 };
-
-/// A copy has other inodes than the disk that the job file was written for.
-void adopt_inodes(const std::filesystem::path& folder) {
-    for (const char* suffix : {".disktool-job", ".disktool-job.new"}) {
-        const std::string path = (folder / "DiskDescriptor.xml").string() + suffix;
-        if (!std::filesystem::exists(path)) {
-            continue;
-        }
-        auto json = nlohmann::ordered_json::parse(read_file(path), nullptr, false);
-        if (json.is_discarded()) {
-            continue; // half written
-        }
-        for (const char* list : {"made", "gone", "changing"}) {
-            for (auto& file : json[list]) {
-                const auto status =
-                    real_doors().files.status((folder / file["file"].get<std::string>()).string(), false);
-                if (file["inode"] != 0 && status) {
-                    file["inode"] = status->inode;
-                    file["device"] = status->device;
-                }
-            }
-        }
-        write_file(path, json.dump(2));
-    }
-}
 
 std::size_t fingerprint(const std::filesystem::path& folder) {
     std::string all;
