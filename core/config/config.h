@@ -18,6 +18,7 @@ struct ApplianceConfig {
     Acceleration acceleration = Acceleration::automatic;
     std::uint64_t memory = 0; ///< bytes; 0: libguestfs's own choice
     std::chrono::seconds boot_timeout{300};
+    bool remembers_kvm = true; ///< a KVM that failed in an earlier run is not tried again for a day
 };
 
 struct Config {

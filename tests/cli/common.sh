@@ -31,6 +31,11 @@ says_not() { [[ "$OUT$ERR" != *"$1"* ]] || die "says \"$1\": $OUT$ERR"; }
 json() { jq -r "$1" < out; }
 is() { local value; value=$(json "$1"); [ "$value" = "$2" ] || die "$1 is $value instead of $2 in: $OUT"; }
 
+# running PID: one of its threads is; the first may be a zombie while another still holds what the process has open.
+running() { grep -qs '^State:[[:space:]]*[^ZX]' "/proc/$1/task/"*/status; }
+not() { ! "$@"; }
+soon() { local i; for ((i = 0; i < 100; i++)); do "$@" && return; sleep 0.1; done; die "not within 10 s: $*"; }
+
 # Everything by which a file could have changed.
 fingerprint() { stat -c '%i %s %b %Y %Z %a %u %g' "$@"; sha256sum "$@"; }
 # unchanged FILE... -- COMMAND...: the command must change neither bytes nor times nor leave anything beside them.

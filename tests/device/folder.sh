@@ -36,7 +36,7 @@ nobody e2fsck -fn "$mnt/p1" > log 2>&1 || die "the snapshot: $(cat log)"; expect
 expect 0 nobody "$PLOOP" mount --fuse "$mnt" d/$X --json; pid=$(json .pid)
 "${NOBODY[@]}" bash -c 'exec sleep 300 < "$1/disk"' - "$mnt" & user=$!; sleep 0.2
 expect 22 nobody "$PLOOP" umount -m "$mnt"; kill $user; wait $user 2> /dev/null || true
-[ "$(readlink "/proc/$pid/exe")" = "$(realpath "$PLOOP")" ] || die "process $pid is no ploop"; kill -KILL "$pid"; sleep 0.2
+[ "$(readlink "/proc/$pid/exe")" = "$(realpath "$PLOOP")" ] || die "process $pid is no ploop"; kill -KILL "$pid"; soon not running "$pid"
 expect 0 nobody "$PLOOP" umount -m "$mnt"; says "had died"; not_mounted "$mnt"
 expect 0 nobody "$PLOOP" mount --fuse "$mnt" d/$X; expect 0 nobody "$PLOOP" umount -m "$mnt"
 # words

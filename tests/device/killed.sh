@@ -7,7 +7,7 @@ disk d; cd d
 kill_device() { # and waits until it is gone
   local pid; pid=$(field "$1" pid)
   [ "$(readlink "/proc/$pid/exe")" = "$(realpath "$DISKTOOL_BIN/../libexec/disktool/ploop-device")" ] || die "process $pid is no device"
-  kill -KILL "$pid"; while [ -e "/proc/$pid" ] && ! grep -q '^State:.*[ZX]' "/proc/$pid/status" 2> /dev/null; do sleep 0.05; done
+  kill -KILL "$pid"; soon not running "$pid"
 }
 
 for case in "umount $X" "umount -m $mnt" "umount -d @" "umount(8)"; do

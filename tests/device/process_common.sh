@@ -32,6 +32,3 @@ gone() {
   [ ! -e "$DISKTOOL_RUN/ploop$1.json" ] && [ ! -e "$DISKTOOL_RUN/ploop$1.sock" ] && ! compgen -G "/dev/ploop$1" > /dev/null &&
     ! compgen -G "/dev/ploop$1p*" > /dev/null && ! "$CLIENT" loops | grep -q "^/dev/ploop$1 "
 }
-soon() { local i; for ((i = 0; i < 100; i++)); do "$@" && return; sleep 0.1; done; die "not within 10 s: $*"; }
-not() { ! "$@"; }
-running() { [ -e "/proc/$1/status" ] && ! grep -q '^State:.*Z' "/proc/$1/status"; }

@@ -66,7 +66,7 @@ Booted boot_machine(const ApplianceConfig& config, const Appliance::Disk& disk, 
                 LogLevel::info,
                 fmt::format("there is no KVM here: the appliance runs in software emulation ({})", *why));
     }
-    const std::string memory = kvm_memory_path();
+    const std::string memory = config.remembers_kvm ? kvm_memory_path() : "";
     std::optional<std::string> kvm_failure;
     if (!kvm_given_up) {
         if (const std::optional<std::string> why = remembered_kvm_failure(memory))
