@@ -25,7 +25,8 @@ using Json = nlohmann::ordered_json;
 constexpr std::size_t longest = 1 << 20; // bytes
 constexpr std::size_t most_paths = 1024;
 constexpr int config_version = 1;
-constexpr unsigned fewest_threads = 8, most_usual_threads = 16, most_threads = 64;
+/// Each waits for the host's disk with one request, so there are more of them than processors.
+constexpr unsigned fewest_threads = 16, most_usual_threads = 32, most_threads = 64;
 
 [[noreturn]] void bad(const std::string& name, const std::string& what) {
     throw Error(ErrorCode::usage, fmt::format("The configuration's \"{}\" must be {}", name, what));

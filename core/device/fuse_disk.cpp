@@ -165,6 +165,9 @@ class ServedDisk final : public FuseDisk {
         if (!memory) {
             return;
         }
+        // What a request reads may lie where the data of a write would: libfuse has taken in the request by
+        // then.
+        set_read_buffer(static_cast<std::byte*>(memory.get()) + page);
         fuse_buf request{};
         for (;;) {
             request.mem = static_cast<std::byte*>(memory.get()) + page - head_of_write;

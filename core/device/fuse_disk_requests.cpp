@@ -14,8 +14,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
-#include <memory>
 
 namespace disktool {
 
@@ -23,7 +21,6 @@ namespace {
 
 constexpr double for_ever = 86400; // seconds that the kernel may remember an answer
 constexpr fuse_ino_t the_file = 2;
-constexpr unsigned max_write = 1 << 20;
 constexpr std::size_t page = 4096;
 // Of the kernel's interface (include/uapi/linux/fuse.h); libfuse has no names for them before 3.15.
 constexpr std::uint32_t fopen_direct_io = 1 << 0;
@@ -58,7 +55,7 @@ struct stat attributes(const FuseDiskContent& content, fuse_ino_t inode) {
 }
 
 void initialise(void*, fuse_conn_info* connection) {
-    connection->max_write = max_write;
+    connection->max_write = fuse_disk_piece;
     connection->max_background = 64;
     connection->congestion_threshold = 48;
     // Splicing costs more than it saves: a lookup in the BAT comes before the data can go anywhere. Writes must
@@ -114,33 +111,19 @@ void open_file(fuse_req_t request, fuse_ino_t inode, fuse_file_info* info) {
     }
 }
 
-struct FreeMemory {
-    void operator()(std::byte* memory) const { std::free(memory); }
-};
-
-/// On a page boundary, for direct I/O; one for each thread, made once.
-std::byte* read_buffer() {
-    thread_local const std::unique_ptr<std::byte, FreeMemory> memory(
-        static_cast<std::byte*>(std::aligned_alloc(page, max_write)));
-    return memory.get();
-}
+thread_local std::byte* read_buffer = nullptr;
 
 void read_file(fuse_req_t request, fuse_ino_t, std::size_t size, off_t offset, fuse_file_info*) {
     FuseDiskContent& content = content_of(request);
     const std::uint64_t disk_size = content.device.size();
     const std::uint64_t from = std::min(static_cast<std::uint64_t>(offset), disk_size);
-    const std::uint64_t length = std::min<std::uint64_t>({size, disk_size - from, max_write});
-    std::byte* const buffer = read_buffer();
-    if (buffer == nullptr) {
-        fuse_reply_err(request, EIO);
-        return;
-    }
+    const std::uint64_t length = std::min<std::uint64_t>({size, disk_size - from, fuse_disk_piece});
     ++content.counters.reads;
     content.counters.read_bytes += length;
-    if (const int error = content.guarded([&] { content.device.read(from, {buffer, length}); })) {
+    if (const int error = content.guarded([&] { content.device.read(from, {read_buffer, length}); })) {
         fuse_reply_err(request, error);
     } else {
-        fuse_reply_buf(request, reinterpret_cast<const char*>(buffer), length);
+        fuse_reply_buf(request, reinterpret_cast<const char*>(read_buffer), length);
     }
 }
 
@@ -282,6 +265,10 @@ int FuseDiskContent::keep(const std::exception& error) noexcept {
 std::optional<Error> FuseDiskContent::first_error() const {
     const std::scoped_lock lock(mutex_);
     return first_error_;
+}
+
+void set_read_buffer(std::byte* memory) {
+    read_buffer = memory;
 }
 
 const fuse_lowlevel_ops& fuse_disk_operations() {

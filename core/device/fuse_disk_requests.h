@@ -49,6 +49,11 @@ class FuseDiskContent {
     std::optional<Error> first_error_;
 };
 
+/// Bytes of the largest write and read.
+constexpr std::size_t fuse_disk_piece = 1 << 20;
+/// Memory for what this thread reads: fuse_disk_piece bytes at a page. To be said before its first request.
+void set_read_buffer(std::byte* memory);
+
 /// For fuse_session_new, with a FuseDiskContent as user data.
 const fuse_lowlevel_ops& fuse_disk_operations();
 
