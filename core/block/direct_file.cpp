@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <array>
@@ -22,7 +23,7 @@ constexpr std::size_t page = 4096;
 constexpr std::size_t smallest_unit = 512;
 /// From here on the page cache costs more than it can save: several readers of a large file side by side keep
 /// the kernel from reading ahead.
-constexpr std::size_t large_read = 128 << 10;
+constexpr std::size_t large_request = 128 << 10;
 
 struct FreeMemory {
     void operator()(void* memory) const { std::free(memory); }
@@ -53,11 +54,11 @@ class DirectFile final : public File {
     FileStatus status() override { return file_->status(); }
 
     std::size_t read_some(std::uint64_t offset, std::span<std::byte> buffer) override {
-        const bool cached = cache_ == HostCache::small_reads && buffer.size() < large_read;
+        const bool cached = cache_ != HostCache::none && buffer.size() < large_request;
         if (cached || !is_aligned(offset, buffer.data(), buffer.size())) {
             return file_->read_some(offset, buffer);
         }
-        std::size_t done = 0;
+        std::size_t done = cache_ == HostCache::small_requests ? read_cached(offset, buffer) : 0;
         while (done < buffer.size()) {
             const ssize_t got = pread(direct_.get(), buffer.data() + done, buffer.size() - done,
                                       static_cast<off_t>(offset + done));
@@ -76,7 +77,8 @@ class DirectFile final : public File {
     }
 
     void write(std::uint64_t offset, std::span<const std::byte> data) override {
-        if (!is_aligned(offset, data.data(), data.size())) {
+        const bool cached = cache_ == HostCache::small_requests && data.size() < large_request;
+        if (cached || !is_aligned(offset, data.data(), data.size())) {
             file_->write(offset, data);
             return;
         }
@@ -112,12 +114,21 @@ class DirectFile final : public File {
     bool try_lock_bytes(Range range, LockMode mode) override { return file_->try_lock_bytes(range, mode); }
     bool could_lock_bytes(Range range, LockMode mode) override { return file_->could_lock_bytes(range, mode); }
     int descriptor() const override { return file_->descriptor(); }
+    bool share_range(std::uint64_t offset, File& source, Range from) override {
+        return file_->share_range(offset, source, from);
+    }
     bool copy_range(std::uint64_t offset, File& source, Range from) override {
         return file_->copy_range(offset, source, from);
     }
     void take_attributes(File& model) override { file_->take_attributes(model); }
 
   private:
+    /// What the page cache holds of the beginning, without waiting for the disk; whole units.
+    std::size_t read_cached(std::uint64_t offset, std::span<std::byte> buffer) const {
+        const iovec memory{buffer.data(), buffer.size()};
+        const ssize_t got = preadv2(file_->descriptor(), &memory, 1, static_cast<off_t>(offset), RWF_NOWAIT);
+        return got < 0 ? 0 : static_cast<std::size_t>(got) / unit_ * unit_;
+    }
     bool is_aligned(std::uint64_t offset, const void* memory, std::size_t size) const {
         return (offset | reinterpret_cast<std::uintptr_t>(memory) | size) % unit_ == 0;
     }
@@ -135,11 +146,7 @@ class DirectFile final : public File {
 
 } // namespace
 
-std::unique_ptr<File> DirectFileDoor::open(const std::string& path, OpenFlags flags) {
-    std::unique_ptr<File> file = behind_.open(path, flags);
-    if (file->descriptor() < 0 || file->status().type != FileType::regular) {
-        return file;
-    }
+std::unique_ptr<File> past_host_cache(std::unique_ptr<File> file, const OpenFlags& flags) {
     // By the descriptor: the name may mean another file by now.
     const std::string same = fmt::format("/proc/self/fd/{}", file->descriptor());
     Descriptor direct(::open(same.c_str(), (flags.write ? O_RDWR : O_RDONLY) | O_DIRECT | O_CLOEXEC));
@@ -147,7 +154,12 @@ std::unique_ptr<File> DirectFileDoor::open(const std::string& path, OpenFlags fl
     if (unit == 0) {
         return file;
     }
-    return std::make_unique<DirectFile>(std::move(file), std::move(direct), unit, cache_);
+    return std::make_unique<DirectFile>(std::move(file), std::move(direct), unit, flags.cache);
+}
+
+std::unique_ptr<File> DirectFileDoor::open(const std::string& path, OpenFlags flags) {
+    flags.cache = cache_;
+    return behind_.open(path, flags);
 }
 
 } // namespace disktool

@@ -8,19 +8,11 @@
 
 namespace disktool {
 
-enum class HostCache {
-    /// Reads of less than 128 KiB go through the host's page cache, which makes them as fast as they can be;
-    /// larger
-    /// ones and all writes go past it, so a flush has little left to wait for.
-    small_reads,
-    /// All go past it: for a guest whose own cache holds what is worth holding.
-    none,
-};
+/// The same file with what flags.cache says, which is not HostCache::all; itself where the host has no direct
+/// I/O for it. `file`: a regular one that was opened with `flags`.
+std::unique_ptr<File> past_host_cache(std::unique_ptr<File> file, const OpenFlags& flags);
 
-/// A door whose regular files take aligned requests directly: offset, length and memory of whole 4096-byte
-/// pages, or of 512 bytes where the host takes that. Others, and all of them where the host has no direct I/O,
-/// go through the page cache, with which the kernel keeps direct requests in step. The door behind must outlive
-/// it. Threads: any.
+/// A door that opens every file with this use of the cache. The door behind must outlive it. Threads: any.
 class DISKTOOL_API DirectFileDoor : public FileDoor {
   public:
     DirectFileDoor(FileDoor& behind, HostCache cache) : behind_(behind), cache_(cache) {}

@@ -12,6 +12,10 @@ namespace disktool {
 
 File::~File() = default;
 
+bool File::share_range(std::uint64_t, File&, Range) {
+    return false;
+}
+
 bool File::copy_range(std::uint64_t, File&, Range) {
     return false;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "block/host_file.h"
 
+#include "block/direct_file.h"
 #include "block/host_descriptor.h"
 
 #include <disktool/error.h>
@@ -9,14 +10,17 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -284,7 +288,7 @@ class HostFile : public File {
         return lock.l_type == F_UNLCK;
     }
 
-    bool copy_range(std::uint64_t offset, File& source, Range from) override {
+    bool share_range(std::uint64_t offset, File& source, Range from) override {
         if (source.descriptor() < 0)
             return false;
         struct file_clone_range clone {};
@@ -294,7 +298,39 @@ class HostFile : public File {
         clone.dest_offset = offset;
         if (from.empty() || ioctl(descriptor_.get(), FICLONERANGE, &clone) == 0)
             return true;
+        return has_a_server() && copy_file(offset, source, from);
+    }
+
+    bool copy_range(std::uint64_t offset, File& source, Range from) override {
         // Files that cannot share, or not with these offsets, may still be copied by the host.
+        return share_range(offset, source, from) ||
+               (source.descriptor() >= 0 && copy_file(offset, source, from));
+    }
+
+    void take_attributes(File& model) override {
+        if (model.descriptor() < 0)
+            return;
+        const FileStatus wanted = model.status();
+        // The owner first: changing it clears set-id bits of the mode.
+        if (fchown(descriptor_.get(), wanted.owner, wanted.group) != 0 && errno != EPERM)
+            throw SystemError("Cannot change the owner of", path_, errno);
+        if (fchmod(descriptor_.get(), wanted.mode) != 0 && errno != EPERM)
+            throw SystemError("Cannot change the mode of", path_, errno);
+        copy_extended_attributes(model.descriptor(), descriptor_.get());
+    }
+
+  private:
+    /// One that copies by itself what it is asked to.
+    bool has_a_server() const {
+        struct statfs found {};
+        if (fstatfs(descriptor_.get(), &found) != 0)
+            return false;
+        constexpr std::array<std::uint32_t, 4> network{NFS_SUPER_MAGIC, CIFS_SUPER_MAGIC, SMB2_SUPER_MAGIC,
+                                                       CEPH_SUPER_MAGIC};
+        return std::ranges::find(network, static_cast<std::uint32_t>(found.f_type)) != network.end();
+    }
+
+    bool copy_file(std::uint64_t offset, File& source, Range from) {
         for (std::uint64_t done = 0; done < from.length;) {
             auto at = static_cast<off64_t>(from.offset + done);
             auto to = static_cast<off64_t>(offset + done);
@@ -313,19 +349,6 @@ class HostFile : public File {
         return true;
     }
 
-    void take_attributes(File& model) override {
-        if (model.descriptor() < 0)
-            return;
-        const FileStatus wanted = model.status();
-        // The owner first: changing it clears set-id bits of the mode.
-        if (fchown(descriptor_.get(), wanted.owner, wanted.group) != 0 && errno != EPERM)
-            throw SystemError("Cannot change the owner of", path_, errno);
-        if (fchmod(descriptor_.get(), wanted.mode) != 0 && errno != EPERM)
-            throw SystemError("Cannot change the mode of", path_, errno);
-        copy_extended_attributes(model.descriptor(), descriptor_.get());
-    }
-
-  private:
     int change_space(int mode, Range range) const {
         return retry_interrupted([&] {
             return fallocate(descriptor_.get(), mode, static_cast<off_t>(range.offset),
@@ -385,7 +408,10 @@ std::unique_ptr<File> HostFileDoor::open(const std::string& path, OpenFlags flag
     const int now = fcntl(descriptor.get(), F_GETFL);
     if (now < 0 || fcntl(descriptor.get(), F_SETFL, now & ~O_NONBLOCK) != 0)
         throw SystemError("Cannot open", path, errno, SystemCall::open);
-    return std::make_unique<HostFile>(path, std::move(descriptor));
+    auto file = std::make_unique<HostFile>(path, std::move(descriptor));
+    if (flags.cache == HostCache::all || found.type != FileType::regular)
+        return file;
+    return past_host_cache(std::move(file), flags);
 }
 
 std::optional<FileStatus> HostFileDoor::status(const std::string& path, bool follow_links) {

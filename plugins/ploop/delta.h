@@ -118,8 +118,8 @@ class Delta {
     /// From now until end() the file is made longer by so many bytes at a time, before they are needed: a write
     /// that makes a file longer holds every other one up.
     void grow_file_by(std::uint64_t bytes);
-    /// As allocate(), of bytes of `source` from `from` on that the host shares (reflink) or copies without
-    /// passing them through us. False: the host cannot, nothing has changed.
+    /// As allocate(), of bytes of `source` from `from` on by File::share_range(). False: the host cannot,
+    /// nothing has changed.
     bool allocate_from(std::uint64_t cluster, File& source, std::uint64_t from, std::uint64_t count = 1);
     /// The same into clusters that are all allocated here. False: the host cannot; what they hold is unknown
     /// until they are overwritten.
@@ -191,7 +191,7 @@ class Delta {
     std::vector<std::uint64_t> take_places(std::uint64_t count);
     void give_back(const std::vector<std::uint64_t>& places);
     void write_places(const std::vector<std::uint64_t>& places, std::span<const std::byte> data);
-    bool copy_into(const std::vector<std::uint64_t>& places, File& source, std::uint64_t from);
+    bool share_into(const std::vector<std::uint64_t>& places, File& source, std::uint64_t from);
     void refer(std::uint64_t cluster, std::uint64_t place);
     void make_room(const std::vector<std::uint64_t>& places);
     void write_zeros(std::uint64_t from, std::uint64_t to);

@@ -240,13 +240,13 @@ void Delta::make_room(const std::vector<std::uint64_t>& places) {
     }
 }
 
-bool Delta::copy_into(const std::vector<std::uint64_t>& places, File& source, std::uint64_t from) {
+bool Delta::share_into(const std::vector<std::uint64_t>& places, File& source, std::uint64_t from) {
     for (std::size_t i = 0; i < places.size();) {
         std::size_t count = 1;
         while (i + count < places.size() && places[i + count] == places[i] + count) {
             ++count;
         }
-        if (!file_->copy_range(places[i] * cluster_size(), source,
+        if (!file_->share_range(places[i] * cluster_size(), source,
                                {from + i * cluster_size(), count * cluster_size()})) {
             return false;
         }
@@ -260,7 +260,7 @@ bool Delta::allocate_from(std::uint64_t cluster, File& source, std::uint64_t fro
     const Placement placement = place_new(cluster, count);
     bool copied = false;
     try {
-        copied = copy_into(placement.places, source, from);
+        copied = share_into(placement.places, source, from);
     } catch (...) {
         give_up(placement);
         throw;
@@ -279,7 +279,7 @@ bool Delta::overwrite_from(std::uint64_t cluster, File& source, std::uint64_t fr
                 fmt::format("{}: guest cluster {} is overwritten, but is not here", path(), cluster));
         }
         unsynced_ = true; // a part may be there also where it fails
-        if (!file_->copy_range(*at, source, {from, length * cluster_size()})) {
+        if (!file_->share_range(*at, source, {from, length * cluster_size()})) {
             return false;
         }
         unsynced_ = true;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "merge_clusters.h"
 
+#include "cluster_mover.h"
 #include "ploop_error.h"
 
 #include <disktool/error.h>
@@ -18,6 +19,7 @@ namespace disktool::ploop {
 namespace {
 
 constexpr std::uint64_t most_at_once = 4 * MiB;
+constexpr std::uint64_t most_ahead = 64 * MiB; ///< that the file is longer than it must be, meanwhile
 
 const Delta* newest_holder(std::span<const Delta* const> newest_first, std::uint64_t cluster) {
     for (const Delta* delta : newest_first) {
@@ -58,23 +60,14 @@ std::uint64_t piece_of(std::span<const Delta* const> newest_first, const Delta& 
     return length;
 }
 
-/// Shared or copied by the host: where it shares, hardly any time and no space is needed. A raw source may end
-/// within a cluster.
-bool let_host_copy(const Delta& source, Delta& target, std::uint64_t first, std::uint64_t length) {
+/// Where the host shares, hardly any time and no space is needed. A raw source may end within a cluster.
+bool let_host_share(const Delta& source, Delta& target, std::uint64_t first, std::uint64_t length) {
     if (source.raw()) {
         return false;
     }
     const std::uint64_t from = *source.place(first);
     return target.place(first) ? target.overwrite_from(first, source.file(), from, length)
                                : target.allocate_from(first, source.file(), from, length);
-}
-
-void write_piece(Delta& target, std::uint64_t first, std::span<const std::byte> data) {
-    if (target.place(first)) {
-        target.overwrite(first * target.cluster_size(), data);
-    } else {
-        target.allocate(first, data);
-    }
 }
 
 } // namespace
@@ -121,8 +114,8 @@ void require_room(const MergeWork& work, const Delta& target, FileDoor& files) {
 void move_clusters(std::span<const Delta* const> newest_first, Delta& target, std::uint64_t limit,
                    StepContext& context) {
     const std::uint64_t cluster = target.cluster_size();
-    PageBuffer memory;
-    bool host_copies = true;
+    ClusterMover mover(target, [&](std::uint64_t clusters) { context.advance(2 * clusters * cluster); });
+    bool host_shares = true;
     std::uint64_t moved = 0;
     for (std::uint64_t first = 0; first < limit;) {
         const Delta* source = newest_holder(newest_first, first);
@@ -132,16 +125,16 @@ void move_clusters(std::span<const Delta* const> newest_first, Delta& target, st
         }
         context.cancel().check();
         const std::uint64_t length = piece_of(newest_first, *source, target, first, limit);
-        host_copies = host_copies && let_host_copy(*source, target, first, length);
-        if (!host_copies) {
-            const std::span<std::byte> buffer = memory.get(length * cluster);
-            source->read(first * cluster, buffer);
-            write_piece(target, first, buffer);
+        host_shares = host_shares && let_host_share(*source, target, first, length);
+        if (host_shares) {
+            context.advance(2 * length * cluster);
+        } else {
+            mover.move(*source, first, length);
         }
         moved += length;
-        context.advance(2 * length * cluster);
         first += length;
     }
+    mover.finish();
     context.report("clusters_moved", moved);
     context.report("bytes_moved", moved * cluster);
 }
@@ -149,7 +142,8 @@ void move_clusters(std::span<const Delta* const> newest_first, Delta& target, st
 void merge_into(std::span<const Delta* const> newest_first, Delta& target, std::uint64_t disk_sectors,
                 StepContext& context) {
     const std::uint64_t limit = divide_up(disk_sectors * sector_size, target.cluster_size());
-    require_room(merge_work(newest_first, &target, limit), target, context.doors().files);
+    const MergeWork work = merge_work(newest_first, &target, limit);
+    require_room(work, target, context.doors().files);
     if (!target.begun()) {
         target.begin();
     }
@@ -157,6 +151,7 @@ void merge_into(std::span<const Delta* const> newest_first, Delta& target, std::
     if (old_sectors < disk_sectors) {
         target.grow(disk_sectors);
     }
+    target.grow_file_by(std::min(most_ahead, work.new_clusters * target.cluster_size()));
     move_clusters(newest_first, target, limit, context);
     if (old_sectors > disk_sectors) {
         target.flush();

@@ -43,7 +43,7 @@ class MergeFilesStep final : public Step {
     }
     std::string target() const { return new_file_.empty() ? paths_.back() : new_file_; }
     std::unique_ptr<Delta> open(FileDoor& files, const std::string& path, Access access, bool dirty_too) const {
-        auto file = files.open(path, {.write = access == Access::write});
+        auto file = files.open(path, {.write = access == Access::write, .cache = HostCache::small_requests});
         return raw_base_ && path == paths_.back() ? Delta::open_raw(std::move(file), access, cluster_sectors_)
                                                   : Delta::open(std::move(file), access, dirty_too);
     }

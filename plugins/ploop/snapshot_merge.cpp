@@ -141,7 +141,8 @@ void MergeStep::keep_if(bool changed) {
 void MergeStep::fill_new(const Deltas& deltas, StepContext& context) {
     PloopDisk& disk = change_->disk;
     disk.create_delta(new_file_, *deltas.back(), [&](File& file) { change_->made(file); });
-    const auto target = Delta::open(disk.doors().files.open(new_file_, {.write = true}), Access::write);
+    const auto target = Delta::open(
+        disk.doors().files.open(new_file_, {.write = true, .cache = HostCache::small_requests}), Access::write);
     merge_into(newest_first(deltas, 0), *target, target->header().disk_sectors, context);
 }
 

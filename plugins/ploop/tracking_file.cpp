@@ -136,6 +136,11 @@ void TrackingFile::truncate(std::uint64_t size) {
     file_->truncate(size);
 }
 
+bool TrackingFile::share_range(std::uint64_t offset, File& source, Range from) {
+    const Marking marking(*this, {offset, from.length});
+    return file_->share_range(offset, source, from);
+}
+
 bool TrackingFile::copy_range(std::uint64_t offset, File& source, Range from) {
     const Marking marking(*this, {offset, from.length});
     return file_->copy_range(offset, source, from);

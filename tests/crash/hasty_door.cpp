@@ -29,6 +29,9 @@ class HastyFile final : public File {
     bool try_lock_bytes(Range range, LockMode mode) override { return real_->try_lock_bytes(range, mode); }
     bool could_lock_bytes(Range range, LockMode mode) override { return real_->could_lock_bytes(range, mode); }
     int descriptor() const override { return real_->descriptor(); }
+    bool share_range(std::uint64_t offset, File& source, Range from) override {
+        return real_->share_range(offset, source, from);
+    }
     bool copy_range(std::uint64_t offset, File& source, Range from) override {
         return real_->copy_range(offset, source, from);
     }

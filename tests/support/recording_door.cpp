@@ -133,10 +133,14 @@ class RecordingDoor::RecordingFile : public File {
     }
 
     void take_attributes(File& model) override { real_->take_attributes(model); }
+    bool share_range(std::uint64_t offset, File& source, Range from) override {
+        return door_.shares_ && copy_range(offset, source, from);
+    }
     bool copy_range(std::uint64_t offset, File& source, Range from) override {
         Change change = content(ChangeKind::write, {offset, from.length});
         change.data.resize(from.length);
-        source.read(from.offset, change.data);
+        if (source.read_some(from.offset, change.data) < from.length)
+            return false; // it ends before
         need_space(from.length);
         bool copied = false;
         door_.perform(std::move(change), [&] { copied = real_->copy_range(offset, source, from); });

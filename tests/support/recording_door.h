@@ -80,6 +80,8 @@ class RecordingDoor : public FileDoor {
     /// So many more bytes can be written, zeroed and allocated (each counts, also over old ones); what lies
     /// beyond fails with ENOSPC, a write after the part that fits.
     void limit_space(std::uint64_t bytes);
+    /// Files here share blocks (File::share_range), as on XFS; not unless this is called.
+    void pretend_to_share() { shares_ = true; }
     /// Has everything that was to fail failed?
     bool failed() const;
 
@@ -131,6 +133,7 @@ class RecordingDoor : public FileDoor {
     std::map<std::size_t, std::string> first_names_; ///< of the files in the copy
     std::map<Identity, std::size_t> first_identities_;
 
+    bool shares_ = false;
     std::recursive_mutex mutex_; ///< of what follows
     std::map<Identity, std::size_t> numbers_;
     std::size_t files_ = 0;

@@ -34,6 +34,19 @@ struct FileStatus {
     bool same_file(const FileStatus& other) const { return device == other.device && inode == other.inode; }
 };
 
+/// Which requests to a regular file go through the host's page cache. Past it (O_DIRECT) go only aligned ones
+/// (offset, length and memory of whole 4096-byte pages, or of 512 bytes where the host takes that), and none
+/// where the host has no direct I/O; the kernel keeps both ways in step.
+enum class HostCache {
+    all,
+    /// Those of less than 128 KiB, and of larger reads what it holds. For large amounts that are touched once:
+    /// they displace nothing that others need, and a sync has little left to wait for.
+    small_requests,
+    /// Reads of less than 128 KiB: it makes them as fast as they can be. No writes.
+    small_reads,
+    none, ///< for a guest whose own cache holds what is worth holding
+};
+
 struct OpenFlags {
     bool write = false;
     bool create = false;    ///< with write: make it when it is missing
@@ -41,6 +54,7 @@ struct OpenFlags {
     bool truncate = false;
     bool follow_links = true;
     std::uint32_t mode = 0600; ///< of a new file
+    HostCache cache = HostCache::all;
 };
 
 enum class LockMode { none, shared, exclusive };
@@ -85,9 +99,11 @@ class DISKTOOL_API File {
     /// test.
     virtual int descriptor() const = 0;
 
-    /// The bytes `from` of `source` at `offset`, shared (FICLONERANGE) or copied by the host without passing
-    /// through us (copy_file_range). False where the host cannot do either for these files; a part may have
-    /// been written then. Other errors (no space, ...) throw.
+    /// The bytes `from` of `source` at `offset` without any of them passing through this host: shared
+    /// (FICLONERANGE), or copied by the server of a network file system. False where that cannot be done for
+    /// these files; a part may have been written then. Other errors (no space, ...) throw.
+    virtual bool share_range(std::uint64_t offset, File& source, Range from);
+    /// The same, also where the host must copy them through its page cache (copy_file_range).
     virtual bool copy_range(std::uint64_t offset, File& source, Range from);
     /// Gives this file the owner, mode, ACLs and other extended attributes of `model`, as far as we may: what
     /// is not permitted (another owner, when we are not root) is left as it is.

@@ -228,15 +228,16 @@ TEST(PloopDelta, OnlyChangedSectorsOfTheBatAreWritten) {
     EXPECT_EQ(written, (std::vector<Range>{{64, 3 * 512 - 64}, {(64 + 7000 * 4) / 512 * 512, 512}}));
 }
 
-TEST(PloopDelta, AllocateFromAnotherFile) {
+TEST(PloopDelta, HostSharesWithAnotherFile) {
     const TemporaryFolder folder;
-    FileDoor& door = real_doors().files;
+    RecordingDoor door(folder.path());
+    door.pretend_to_share();
     make_file(door, folder / "a", small_delta(10));
     store(folder / "source", pattern(3 * cluster, 9));
     const auto source = door.open(folder / "source", {});
     const auto delta = open_file(door, folder / "a");
     delta->begin();
-    ASSERT_TRUE(delta->allocate_from(4, *source, cluster)) << "Linux copies between any two files";
+    ASSERT_TRUE(delta->allocate_from(4, *source, cluster));
     EXPECT_FALSE(delta->allocate_from(5, *source, 5 * cluster)) << "behind the end of the source";
     EXPECT_FALSE(delta->place(5));
     EXPECT_EQ(delta->allocated_clusters(), 1u);
@@ -248,9 +249,10 @@ TEST(PloopDelta, AllocateFromAnotherFile) {
     EXPECT_EQ(complaints_by_qemu(folder / "a"), "");
 }
 
-TEST(PloopDelta, HostCopiesOverOldClustersAndMany) {
+TEST(PloopDelta, HostSharesOverOldClustersAndMany) {
     const TemporaryFolder folder;
-    FileDoor& door = real_doors().files;
+    RecordingDoor door(folder.path());
+    door.pretend_to_share();
     make_file(door, folder / "a", small_delta(12));
     const Bytes source_bytes = pattern(5 * cluster, 9);
     store(folder / "source", source_bytes);
