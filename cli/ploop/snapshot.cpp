@@ -4,6 +4,7 @@
 #include "device_mount.h"
 #include "mount_table.h"
 #include "running_devices.h"
+#include "temporary_snapshots.h"
 #include "words.h"
 
 #include <fcntl.h>
@@ -115,6 +116,9 @@ int run_snapshot(Options& options, const std::vector<std::string>& words) {
         return snapshot_running(options, *running, wanted);
     }
     const std::unique_ptr<PloopDisk> disk = open_disk(options, descriptor, Access::write);
+    if (!options.dry_run) {
+        remove_temporary_snapshots(*disk); // as at a mount
+    }
     Plan plan = plan_snapshot(*disk, request);
     options.output->json()["uuid"] = request.uuid->text();
     return carry_out(options, plan);

@@ -16,10 +16,14 @@ Run::Run(const Arguments& arguments, const Config& config, Registry& registry, C
     json_["verb"] = arguments.verb;
 }
 
+std::optional<std::chrono::seconds> Run::patience() const {
+    return arguments_.wait ? arguments_.wait : config_.wait;
+}
+
 Session& Run::open(Access access, bool whole_chain) {
     OpenOptions options;
     options.access = access;
-    options.wait = arguments_.wait ? arguments_.wait : config_.wait;
+    options.wait = patience();
     options.allow_backing = config_.allow_backing;
     options.allow_backing.insert(options.allow_backing.end(), arguments_.allow_backing.begin(),
                                  arguments_.allow_backing.end());

@@ -9,7 +9,9 @@
 #include "verb/info_json.h"
 #include "verb/verb_context.h"
 
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace disktool::cli {
@@ -30,6 +32,8 @@ class Run {
     void close() { session_.reset(); }
     VerbContext context();
     CancelToken& cancel() { return cancel_; }
+    /// For other users of the disk: none: not at all; zero: for ever.
+    std::optional<std::chrono::seconds> patience() const;
     /// Before a modifying verb: finishes what an interrupted job left. Before an info verb: only tells of it.
     void recover(bool act);
     JobReport carry_out(Plan& plan);

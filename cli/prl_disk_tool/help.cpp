@@ -46,7 +46,8 @@ constexpr const char* program_text =
   prl_disk_tool mount   --hdd IMAGE [--mount_point DIR] [options]     the disk as a block device, or mounted
   prl_disk_tool umount  --hdd IMAGE | --mount_point DIR               and gone again
 
-prl_disk_tool VERB --help tells more of one. A kill at any moment leaves the old disk or the new one.
+prl_disk_tool VERB --help tells more of one. A kill at any moment leaves the old disk or the new one. Of a ploop disk
+that is mounted, resize, compact, merge and --info work through its device, while it is in use.
 )";
 
 constexpr const char* resize_text = R"(prl_disk_tool resize --hdd IMAGE --size SIZE[K|M|G|T] [options]

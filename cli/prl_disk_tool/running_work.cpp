@@ -8,7 +8,9 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <functional>
+#include <thread>
 
 namespace disktool::cli {
 
@@ -19,6 +21,7 @@ using ploop::cli::RunningFilesystem;
 constexpr std::uint64_t sector = 512;
 constexpr int usual_verbosity = 3;
 constexpr int silent = -2;
+constexpr std::chrono::milliseconds pause_between_looks{200};
 
 /// What the shared code calls a wrong word of ploop's command line is here a thing that this disk cannot do
 /// now.
@@ -30,6 +33,26 @@ void in_our_words(const std::function<void()>& work) {
             throw;
         }
         throw Error(ErrorCode::unsupported, error.what(), Reason::capability_missing);
+    }
+}
+
+/// The same, when another command that works on the device has ended, as long as we are to wait for that. Who
+/// does not get his turn has changed nothing.
+void in_turn(Run& run, const std::function<void()>& work) {
+    const auto patience = run.patience();
+    const auto end = std::chrono::steady_clock::now() + patience.value_or(std::chrono::seconds(0));
+    for (;;) {
+        try {
+            in_our_words(work);
+            return;
+        } catch (const Error& error) {
+            const bool over = !patience || (patience->count() != 0 && std::chrono::steady_clock::now() >= end);
+            if (error.code() != ErrorCode::locked || over) {
+                throw;
+            }
+        }
+        run.cancel().check();
+        std::this_thread::sleep_for(pause_between_looks);
     }
 }
 
@@ -124,7 +147,7 @@ void resize_on_device(Run& run, const DeviceState& device) {
     RunningFilesystem filesystem = work.filesystem(device);
     refuse_options(run, filesystem);
     describe_device(run, filesystem);
-    in_our_words([&] { ploop::cli::resize_running(work.options(), filesystem, arguments.size / sector); });
+    in_turn(run, [&] { ploop::cli::resize_running(work.options(), filesystem, arguments.size / sector); });
     if (!arguments.resize_partition && !arguments.dry_run) {
         run.say(fmt::format("note: {} runs as {}, so its partition and file system follow, as if "
                             "--resize_partition had been given",
@@ -146,7 +169,7 @@ void compact_on_device(Run& run, const DeviceState& device) {
                     Reason::capability_missing);
     }
     const std::uint64_t before = held_by(device);
-    in_our_words([&] { ploop::cli::discard_running(work.options(), filesystem, {}); });
+    in_turn(run, [&] { ploop::cli::discard_running(work.options(), filesystem, {}); });
     work.finish();
     if (arguments.dry_run) {
         return;
@@ -174,7 +197,7 @@ void merge_on_device(Run& run, const DeviceState& device) {
                     Reason::capability_missing);
     }
     const std::size_t count = device.images.size() - 1;
-    in_our_words([&] { ploop::cli::merge_running(work.options(), filesystem); });
+    in_turn(run, [&] { ploop::cli::merge_running(work.options(), filesystem); });
     work.finish();
     if (!arguments.dry_run) {
         run.say(count == 0 ? fmt::format("{} has no snapshots: nothing to do", arguments.image)

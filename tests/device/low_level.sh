@@ -6,6 +6,9 @@ put() { head -c 2M /dev/urandom > "$mnt/$1"; sync -f "$mnt/$1"; (cd "$mnt" && sh
 whole() { (cd "$mnt" && sha256sum --quiet -c "$WORK/sums") || die "files: $1"; echo 3 > /proc/sys/vm/drop_caches; (cd "$mnt" && sha256sum --quiet -c "$WORK/sums") || die "files, read anew: $1"; }
 images() { ls | grep -c '^[a-z0-9]*\.hdd'; }
 levels() { jq -r '.images[].path' "$(state "$n")" | sed 's|.*/||' | xargs; }
+own_process() { # of a device of this test
+  local p; for p in $(pgrep -x ploop-device); do grep -qsz "^DISKTOOL_RUN=$DISKTOOL_RUN\$" "/proc/$p/environ" && echo "$p" && return; done; return 1
+}
 gone() { [ ! -e "$1" ] || die "$1 is left"; }
 disk d; cd d
 
@@ -50,6 +53,24 @@ expect 0 "$PLOOP" umount -m "$mnt"
 expect 0 "$PLOOP" mount -m "$mnt" $X --json; n=$(minor); whole "beside the backup"
 grep -q "<Temporary/>" $X || die "the temporary snapshot went while it was mounted"; [ -e "$WORK/snap/eleven" ] && [ ! -e "$WORK/snap/twelve" ] || die "the backup shows another disk"
 expect 0 "$PLOOP" umount -m "$WORK/snap"; expect 0 "$PLOOP" umount $X
+# Killed while that goes on, the disk is whole, and the next mount finishes it. It takes long enough to be killed in.
+cp -r --sparse=never . ../many; cd ../many; killed_inside=0
+qemu-io -f parallels -c "write -P 7 150M 120M" "$(sed -n 's|.*<File>\(.*\)</File>.*|\1|p' $X | tail -1)" > /dev/null; cd ..
+for ((i = 0; i < 8; i++)); do
+  rm -rf k; cp -r --sparse=never many k; cd k
+  "$PLOOP" mount $X > /dev/null 2>&1 & client=$!
+  child=; for ((j = 0; j < 100; j++)); do child=$(own_process) && break; sleep 0.01; done
+  sleep "0.$(printf %02d $((i * 3)))"; [ -e $X.disktool-job ] && killed_inside=$((killed_inside + 1))
+  [ -z "$child" ] || { kill -KILL "$child" 2> /dev/null || true; soon not running "$child"; }
+  wait $client || true; expect 0 "$PLOOP" mount $X; ! grep -q "Temporary" $X || die "it stays: $(cat $X)"; [ ! -e $X.disktool-job ] || die "the job file stays"
+  expect 0 "$PLOOP" umount $X; expect 0 "$PLOOP" check $X; [ "$(images)" = 1 ] || die "files are left: $(ls)"
+  qemu-io -f parallels -c "read -P 7 150M 120M" *.hdd* > out; ! grep -q "verification failed" out || die "$(cat out)"; cd ..
+done
+[ $killed_inside -gt 0 ] || die "never killed while it was deleted"; rm -rf k many; cd d
+# --- and with the next snapshot of a disk that is not mounted
+cp -r . ../e; cd ../e; expect 0 "$PLOOP" snapshot --dry-run $X; grep -q "<Temporary/>" $X || die "it went at a dry run"
+expect 0 "$PLOOP" snapshot -u $U2 $X; says "Deleting the temporary snapshot $U1"; ! grep -q "Temporary" $X || die "it stays: $(cat $X)"
+[ "$(images)" = 2 ] || die "files: $(ls)"; expect 0 "$PLOOP" mount -m "$mnt" $X; whole "after a snapshot"; expect 0 "$PLOOP" umount $X; cd ../d; rm -rf ../e
 expect 0 "$PLOOP" mount -r -m "$mnt" $X; grep -q "<Temporary/>" $X || die "it went at a mount that only reads"; expect 0 "$PLOOP" umount $X
 expect 0 "$PLOOP" mount -m "$mnt" $X; says "Deleting the temporary snapshot $U1"; ! grep -q "Temporary" $X || die "it stays: $(cat $X)"
 [ "$(images)" = 1 ] || die "files are left: $(ls)"; whole "without the temporary snapshot"
@@ -59,7 +80,6 @@ expect 0 "$PLOOP" snapshot -u $U2 $X; expect 0 "$PLOOP" snapshot-switch -u $U1 $
 expect 0 "$PLOOP" snapshot-delete -u $U1 $X; grep -q "<Temporary/>" $X || die "not marked"
 sed -i '/ thirteen$/d; /  thirteen$/d' "$WORK/sums"
 expect 0 "$PLOOP" mount -m "$mnt" $X; grep -q "<Temporary/>" $X || die "it went although two are on it"; whole "marked"; expect 0 "$PLOOP" umount $X
-# Killed while that goes on, the disk is whole, and the next mount finishes it.
 expect 0 "$PLOOP" snapshot-delete -u $U2 $X; ! grep -q Temporary $X || die "the last of its children has gone, and it stays"
 expect 0 "$PLOOP" mount -m "$mnt" $X; whole "in the end"; expect 0 "$PLOOP" umount $X
 nothing_left; expect 0 "$PLOOP" check $X

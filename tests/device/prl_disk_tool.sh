@@ -55,6 +55,19 @@ expect 0 "$TOOL" compact --hdd a/$X --quiet; [ -z "$OUT$ERR" ] || die "quiet, bu
 expect 0 "$TOOL" compact --hdd a --json; is .verb compact; is '.result | has("freed")' true
 expect 6 "$TOOL" compact --hdd a --engine appliance; says "appliance"
 
+# --- another command at work on the device: refused, or waited for
+fsfreeze -f m; "$PLOOP" balloon change -s 10M a/$X > first.log 2>&1 & first=$! # which cannot go on
+AT_EXIT+=('fsfreeze -u "$WORK/m"')
+soon eval 'grep -q "(process $first)" "$DISKTOOL_RUN/ploop$N.work.lock"'
+expect 4 "$TOOL" compact --hdd a; says "another operation is in progress"; says "(process $first)"
+expect 4 "$TOOL" compact --hdd a --wait=1; says "(process $first)"
+"$TOOL" compact --hdd a --wait=60 --json > second.json 2> second.log & second=$!
+sleep 0.5; running $second || die "it does not wait: $(cat second.log)"
+fsfreeze -u m; wait $first || die "$(cat first.log)"
+wait $second || die "$(cat second.json second.log)"; jq -e '.result | has("freed")' second.json > /dev/null || die "$(cat second.json)"
+expect 0 "$PLOOP" balloon change -s 0 a/$X
+same_files
+
 # --- resize: smaller is the balloon, and says so
 expect 0 "$TOOL" resize --hdd a --size 200M --dry-run; says "balloon"; [ ! -s m/$BALLOON ] || die "a dry run inflates the balloon"
 expect 0 "$TOOL" resize --hdd a --size 200M; says "the disk and its file system keep their size"
