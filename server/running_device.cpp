@@ -103,11 +103,36 @@ void RunningDevice::attach() {
         state_.loop = backend_->node();
     }
     store();
-    make_device_node(node_, numbers().front(), backend_->node(), OldNode::refuse);
+    make_node();
     try {
         read_partitions();
     } catch (const Error& error) { // whoever needs them asks anew, and is told why
         log(LogLevel::warning, fmt::format("{} is shown without partitions: {}", node_, error.what()));
+    }
+}
+
+/// Another program may have made a node of this name since the number was taken: then the next one will do,
+/// unless it was asked for.
+void RunningDevice::make_node() {
+    for (;;) {
+        try {
+            make_device_node(node_, numbers().front(), backend_->node(), OldNode::refuse);
+            return;
+        } catch (const Error& error) {
+            if (error.code() != ErrorCode::locked || number_->wanted()) {
+                throw;
+            }
+        }
+        std::unique_ptr<DeviceNumber> next = DeviceNumber::take(std::nullopt);
+        node_ = fmt::format("/dev/ploop{}", next->minor());
+        {
+            const std::scoped_lock lock(mutex_);
+            state_.minor = next->minor();
+            state_.node = node_;
+        }
+        next->store(state());
+        number_->forget();
+        number_ = std::move(next);
     }
 }
 

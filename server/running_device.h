@@ -60,6 +60,7 @@ class RunningDevice {
                   FreezerProcess& freezer);
     void store();
     void attach();
+    void make_node();
     void make_nodes(const std::vector<DevicePartition>& partitions);
     void store_partitions(const std::vector<DevicePartition>& partitions);
     DeviceBackend& served() const; ///< Error(not_found) once it is stopped
@@ -71,7 +72,7 @@ class RunningDevice {
     DeviceSource& source_;
     const DeviceOptions options_;
     std::unique_ptr<DeviceNumber> number_;
-    const std::string node_;
+    std::string node_; ///< as it is since start()
     mutable std::mutex mutex_; ///< of state_
     DeviceState state_;
     mutable std::shared_mutex serving_; ///< of the pointer: exclusive for taking it away

@@ -16,7 +16,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <string_view>
+#include <system_error>
 
 namespace disktool {
 
@@ -49,6 +51,21 @@ std::string loop_of(const DeviceState& state) {
     return {};
 }
 
+/// Another program may have made a node of that name. Also where it has none any more.
+bool has_its_node(const DeviceState& state) {
+    struct stat node {
+    }, loop{};
+    if (lstat(state.node.c_str(), &node) != 0) {
+        return true;
+    }
+    if (S_ISLNK(node.st_mode)) {
+        std::error_code error;
+        return std::filesystem::read_symlink(state.node, error) == state.loop;
+    }
+    return !state.loop.empty() && S_ISBLK(node.st_mode) &&
+           (stat(state.loop.c_str(), &loop) != 0 || loop.st_rdev == node.st_rdev);
+}
+
 void remove_node(const std::string& path) {
     struct stat status {};
     if (lstat(path.c_str(), &status) == 0 && (S_ISBLK(status.st_mode) || S_ISLNK(status.st_mode))) {
@@ -59,6 +76,9 @@ void remove_node(const std::string& path) {
 } // namespace
 
 void remove_device_nodes(const DeviceState& state) {
+    if (!has_its_node(state)) {
+        return;
+    }
     for (const DevicePartition& partition : state.partitions) {
         remove_node(partition.node);
     }

@@ -77,7 +77,7 @@ std::unique_ptr<DeviceNumber> DeviceNumber::take(std::optional<int> wanted) {
     std::string why;
     for (int minor = wanted.value_or(0); minor <= largest_minor; ++minor) {
         if (Descriptor lock = try_number(minor, why)) {
-            return std::unique_ptr<DeviceNumber>(new DeviceNumber(minor, lock.release()));
+            return std::unique_ptr<DeviceNumber>(new DeviceNumber(minor, lock.release(), wanted.has_value()));
         }
         if (wanted) {
             throw Error(ErrorCode::locked, fmt::format("/dev/ploop{} cannot be used: {}", minor, why));
@@ -102,7 +102,7 @@ std::unique_ptr<DeviceNumber> DeviceNumber::adopt(int descriptor) {
         throw Error(ErrorCode::failure, fmt::format("Descriptor {} is not the lock of a device", descriptor));
     }
     fcntl(descriptor, F_SETFD, FD_CLOEXEC);
-    return std::unique_ptr<DeviceNumber>(new DeviceNumber(*minor, lock.release()));
+    return std::unique_ptr<DeviceNumber>(new DeviceNumber(*minor, lock.release(), true));
 }
 
 DeviceNumber::~DeviceNumber() {

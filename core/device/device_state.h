@@ -83,18 +83,20 @@ class DISKTOOL_API DeviceNumber {
     DeviceNumber& operator=(const DeviceNumber&) = delete;
     ~DeviceNumber();
     int minor() const { return minor_; }
+    bool wanted() const { return wanted_; } ///< that one and no other
     int descriptor() const {
         return lock_;
     } ///< closed on exec; without that flag the lock follows it into a child
     /// Written atomically: ploopN.json.new, renamed.
     void store(const DeviceState& state);
-    /// Nodes, socket and state go; the lock file stays.
+    /// Nodes, as far as they are the device's, socket and state go; the lock file stays.
     void forget();
 
   private:
-    DeviceNumber(int minor, int lock) : minor_(minor), lock_(lock) {}
+    DeviceNumber(int minor, int lock, bool wanted) : minor_(minor), lock_(lock), wanted_(wanted) {}
     int minor_;
     int lock_;
+    bool wanted_;
 };
 
 /// Of a device whose process is dead: its mounts are not touched, and where there are any, or someone has the

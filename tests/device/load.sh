@@ -14,6 +14,8 @@ writer() { # NAME OPTION...: until the time is over
     fio --name="$name" --directory="$WORK/mnt" --size=48M --ioengine=libaio --direct=1 --verify=crc32c --verify_fatal=1 --output="$WORK/$name.log" "$@" || return 1
   done
 }
+# Before the disk goes: what they open later by its name would lie in the folder below.
+AT_EXIT=('pkill -P $a; pkill -P $b; kill $a $b' "${AT_EXIT[@]}")
 writer random --rw=randwrite --bs=4k-64k --iodepth=16 --fsync=64 & a=$!
 writer rows --rw=write --bs=1M --iodepth=4 --end_fsync=1 & b=$!
 rounds=0 sectors=1843200

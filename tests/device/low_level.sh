@@ -66,7 +66,25 @@ for ((i = 0; i < 8; i++)); do
   expect 0 "$PLOOP" umount $X; expect 0 "$PLOOP" check $X; [ "$(images)" = 1 ] || die "files are left: $(ls)"
   qemu-io -f parallels -c "read -P 7 150M 120M" *.hdd* > out; ! grep -q "verification failed" out || die "$(cat out)"; cd ..
 done
-[ $killed_inside -gt 0 ] || die "never killed while it was deleted"; rm -rf k many; cd d
+[ $killed_inside -gt 0 ] || die "never killed while it was deleted"
+# The time that it takes is also one for another program to make a node of the name that the device was to have.
+for wanted in "" "-d /dev/ploop54321"; do
+  rm -rf k run2; cp -r --sparse=never many k; mkdir -m 700 run2; cd k
+  # shellcheck disable=SC2086
+  DISKTOOL_RUN=$WORK/run2 "$PLOOP" mount $wanted $X --json > ../out 2> ../err & client=$!
+  soon eval "compgen -G '$WORK/run2/ploop*.lock' > /dev/null"; m=$(basename "$WORK"/run2/ploop*.lock .lock)
+  mknod "/dev/$m" b 7 250; AT_EXIT+=("rm -f /dev/$m"); status=0; wait $client || status=$?
+  [ "$(stat -c %t,%T "/dev/$m")" = 7,fa ] || die "the node of another program: $(ls -l "/dev/$m")"
+  if [ -n "$wanted" ]; then
+    [ $status = 23 ] && grep -q "another program has made it" ../err || die "$status: $(cat ../out ../err)"
+    [ -z "$(ls "$WORK/run2" | grep -v '\.lock$')" ] || die "left: $(ls "$WORK/run2")"
+  else
+    [ $status = 0 ] && [ "$(jq -r .device ../out)" != "/dev/$m" ] && [ -b "$(jq -r .device ../out)" ] || die "$status: $(cat ../out ../err)"
+    DISKTOOL_RUN=$WORK/run2 "$PLOOP" umount $X > /dev/null || die "umount"
+  fi
+  rm "/dev/$m"; cd ..
+done
+rm -rf k many run2; cd d
 # --- and with the next snapshot of a disk that is not mounted
 cp -r . ../e; cd ../e; expect 0 "$PLOOP" snapshot --dry-run $X; grep -q "<Temporary/>" $X || die "it went at a dry run"
 expect 0 "$PLOOP" snapshot -u $U2 $X; says "Deleting the temporary snapshot $U1"; ! grep -q "Temporary" $X || die "it stays: $(cat $X)"

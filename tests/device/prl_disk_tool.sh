@@ -143,24 +143,26 @@ expect 0 "$PLOOP" umount a/$X
 expect 0 "$TOOL" compact --hdd a # at rest again
 sound_ext4 a
 
-# --- XFS: grows the whole way
-if command -v mkfs.xfs > /dev/null; then
-  mkdir x; expect 0 "$PLOOP" init -s 400M -t none x/root.hdd
+# --- XFS and btrfs: grow the whole way
+for type in xfs btrfs; do
+  command -v mkfs.$type > /dev/null || continue
+  if [ $type = xfs ]; then checker="xfs_repair -n"; else checker="btrfs check --readonly"; fi
+  mkdir -p x; expect 0 "$PLOOP" init -s 400M -t none x/root.hdd
   expect 0 "$PLOOP" mount x/$X --json; N=$(minor); sgdisk -n 1:2048:0 "$(field $N node)" > /dev/null
   expect 0 "$PLOOP" umount x/$X; expect 0 "$PLOOP" mount x/$X --json; N=$(minor)
-  mkfs.xfs -q "$(part $N)"; mount -t xfs "$(part $N)" m
+  mkfs.$type -q "$(part $N)"; mount -t $type "$(part $N)" m
   head -c 30M /dev/urandom > m/keep; head -c 60M /dev/urandom > m/gone; sync -f m; sha256sum m/keep > sums
   size=$(df -B1M --output=size m | tail -1)
   expect 0 "$TOOL" resize --hdd x --size 600M --json; is .old_size $((400 << 20)); is .new_size $((600 << 20)); is .result.changed true
-  [ "$(df -B1M --output=size m | tail -1)" -gt $((size + 180)) ] || die "XFS has $(df -B1M m) after $size"
+  [ "$(df -B1M --output=size m | tail -1)" -gt $((size + 180)) ] || die "$type has $(df -B1M m) after $size"
   rm m/gone; sync -f m
   long=$(length x/root.hdd)
   expect 0 "$TOOL" compact --hdd x/root.hdd
   [ "$(length x/root.hdd)" -lt $((long - (40 << 20))) ] || die "the file is $(length x/root.hdd) long, after $long"
   expect 0 "$TOOL" resize --hdd x --info --json; is .resize.size $((600 << 20)); is .resize.dirty false
   same_files
-  umount m; xfs_repair -n "$(part $N)" > log 2>&1 || die "xfs_repair: $(cat log)"
+  umount m; $checker "$(part $N)" > log 2>&1 || die "$checker: $(cat log)"
   expect 0 "$PLOOP" umount x/$X
-  expect 0 "$PLOOP" check -f -c x/root.hdd
-fi
+  expect 0 "$PLOOP" check -f -c x/root.hdd; rm -rf x
+done
 nothing_left
