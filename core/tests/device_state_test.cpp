@@ -438,8 +438,8 @@ TEST_F(DeviceStateTest, ForgetsNodesSocketAndState) {
     const DeviceState state = a_state(minor);
     number->store(state);
     test::write_file(device_file(minor, "sock"), "");
-    ASSERT_EQ(symlink("loop77", state.node.c_str()), 0);
-    ASSERT_EQ(symlink("loop77p1", state.partitions[0].node.c_str()), 0);
+    ASSERT_EQ(symlink("/dev/loop77", state.node.c_str()), 0);
+    ASSERT_EQ(symlink("/dev/loop77p1", state.partitions[0].node.c_str()), 0);
     test::write_file(state.partitions[1].node, "dd has missed the node");
     number->forget();
     EXPECT_FALSE(std::filesystem::is_symlink(state.node));
@@ -448,6 +448,17 @@ TEST_F(DeviceStateTest, ForgetsNodesSocketAndState) {
     std::filesystem::remove(state.partitions[1].node);
     EXPECT_FALSE(device_state(minor));
     EXPECT_FALSE(std::filesystem::exists(device_file(minor, "sock")));
+
+    // Another program has taken the name.
+    number->store(state);
+    ASSERT_EQ(symlink("/dev/loop78", state.node.c_str()), 0);
+    ASSERT_EQ(symlink("/dev/loop78p1", state.partitions[0].node.c_str()), 0);
+    number->forget();
+    EXPECT_TRUE(std::filesystem::is_symlink(state.node));
+    EXPECT_TRUE(std::filesystem::is_symlink(state.partitions[0].node));
+    EXPECT_FALSE(device_state(minor));
+    std::filesystem::remove(state.node);
+    std::filesystem::remove(state.partitions[0].node);
 }
 
 TEST_F(DeviceStateTest, ANodeOfOthersIsNotOurs) {
