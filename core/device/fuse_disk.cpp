@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <array>
@@ -89,6 +90,49 @@ struct FreeMemory {
     void operator()(void* memory) const { std::free(memory); }
 };
 
+/// A queue of answers of the thread's own at the same connection (clone_fd), so that threads do not wait for
+/// each other's lock in the kernel. None: the kernel gives none, and all share one.
+Descriptor clone_of(int connection) {
+    Descriptor queue(open("/dev/fuse", O_RDWR | O_CLOEXEC));
+    auto source = static_cast<std::uint32_t>(connection);
+    if (!queue || ioctl(queue.get(), FUSE_DEV_IOC_CLONE, &source) != 0) {
+        return {};
+    }
+    return queue;
+}
+
+/// The kernel takes an answer only from where its request was read: libfuse's descriptor is replaced by this.
+thread_local int own_queue = -1;
+
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 14)
+constexpr bool own_queues = true;
+
+ssize_t read_request(int, void* buffer, size_t length, void*) {
+    return read(own_queue, buffer, length);
+}
+
+ssize_t write_answer(int, iovec* parts, int count, void*) {
+    return writev(own_queue, parts, count);
+}
+
+void connect_session(fuse_session* session, int connection) {
+    fuse_custom_io io{};
+    io.read = read_request;
+    io.writev = write_answer;
+    if (const int error = fuse_session_custom_io(session, &io, connection)) {
+        no_fuse("libfuse does not take the connection", -error);
+    }
+}
+#else
+constexpr bool own_queues = false;
+
+void connect_session(fuse_session* session, int connection) {
+    if (fuse_session_mount(session, fmt::format("/dev/fd/{}", connection).c_str()) != 0) {
+        no_fuse("libfuse does not take the mount", EINVAL);
+    }
+}
+#endif
+
 /// Ends the wait for the next request, and does nothing else.
 constexpr int wake_signal = SIGUSR2;
 void wake(int) {}
@@ -148,12 +192,11 @@ class ServedDisk final : public FuseDisk {
         fuse_args arguments = FUSE_ARGS_INIT(1, words.data());
         session_ = fuse_session_new(&arguments, &fuse_disk_operations(), sizeof(fuse_lowlevel_ops), &content_);
         fuse_opt_free_args(&arguments);
-        // From here on the session has the descriptor, and closes it.
-        const std::string place = fmt::format("/dev/fd/{}", connection.get());
-        if (session_ == nullptr || fuse_session_mount(session_, place.c_str()) != 0) {
-            no_fuse("libfuse does not take the mount", EINVAL);
+        if (session_ == nullptr) {
+            no_fuse("libfuse gives no session", EINVAL);
         }
-        (void)connection.release();
+        connect_session(session_, connection.get());
+        (void)connection.release(); // it is the session's, which closes it
     }
 
     void serve_requests() {
@@ -168,6 +211,8 @@ class ServedDisk final : public FuseDisk {
         // What a request reads may lie where the data of a write would: libfuse has taken in the request by
         // then.
         set_read_buffer(static_cast<std::byte*>(memory.get()) + page);
+        const Descriptor queue = own_queues ? clone_of(fuse_session_fd(session_)) : Descriptor();
+        own_queue = queue ? queue.get() : fuse_session_fd(session_);
         fuse_buf request{};
         for (;;) {
             request.mem = static_cast<std::byte*>(memory.get()) + page - head_of_write;
