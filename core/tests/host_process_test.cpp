@@ -145,10 +145,9 @@ TEST_F(HostProcess, PassesDescriptorsOnAndNoOthers) {
     command.descriptors = {{a, 7}, {b, 8}};
     // 0, 1, 2, 7, 8, and the one by which ls reads the folder.
     EXPECT_EQ(door_.run(command).output, "content of a\ncontent of b\n6\n");
-    // Each to the other's number.
-    lseek(a, 0, SEEK_SET);
-    lseek(b, 0, SEEK_SET);
-    command = shell("cat <&" + std::to_string(a) + "; echo; cat <&" + std::to_string(b));
+    // Each to the other's number, which a shell may not know how to name.
+    command =
+        shell("cat /proc/self/fd/" + std::to_string(a) + "; echo; cat /proc/self/fd/" + std::to_string(b));
     command.descriptors = {{a, b}, {b, a}};
     EXPECT_EQ(door_.run(command).output, "content of b\ncontent of a");
     EXPECT_EQ(door_.run(shell("ls /proc/self/fd | wc -l")).output, "4\n");
