@@ -37,11 +37,12 @@ lively "the sender was killed"; whole "the sender was killed"
 [ "$(field "$N" node)" = "$DEV" ] && grep -q " $WORK/m " /proc/self/mounts || die "the mount is gone"
 
 # --- two at once: the second is refused, and so is what would change the image
+rm sender.err # it tells of the first one
 sleep 600 < data & reader=$!
 AT_EXIT+=("kill $reader")
 "$PLOOP" copy -s "$DEV" > data 2> sender.err & sender=$!
 AT_EXIT+=("kill -KILL $sender")
-for ((i = 0; i < 100; i++)); do ! grep -q "^Sending" sender.err || break; sleep 0.1; done
+soon grep -qs "^Sending" sender.err
 expect 17 "$PLOOP" copy -s "$DEV" -d second.hdd; says "copied"
 [ ! -e second.hdd ] || die "the second copy leaves a file"
 expect 17 "$PLOOP" snapshot a/$X; expect 17 "$PLOOP" balloon discard a/$X
