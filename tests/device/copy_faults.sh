@@ -69,8 +69,9 @@ copy_is 137 $receiver
 lively "the receiver was killed"; rm copy.hdd
 # --- the receiver's host is full, or the sender goes: no half file stays
 "$PLOOP" copy -d copy.hdd < data 2> receiver.err & receiver=$!
+rm sender.err
 "$PLOOP" copy -s "$DEV" -F "sleep 20" > data 2> sender.err & sender=$!
-for ((i = 0; i < 300; i++)); do ! grep -q "^Round\|^Sending" sender.err || break; sleep 0.1; done
+soon grep -qs "^Round\|^Sending" sender.err
 kill -KILL $sender; copy_is 137 $sender
 copy_is 6 $receiver; [ ! -e copy.hdd ] || die "the receiver leaves half a copy"
 lively "the sender was killed early"

@@ -61,8 +61,11 @@ for ((i = 0; i < 8; i++)); do
   "$PLOOP" mount $X > /dev/null 2>&1 & client=$!
   for ((j = 0; j < 200; j++)); do [ -z "$(own_processes)" ] || break; sleep 0.01; done
   sleep "0.$(printf %02d $((i * 3)))"; [ -e $X.disktool-job ] && killed_inside=$((killed_inside + 1))
-  # One that becomes a daemon goes on in a child. A zombie has no environment any more.
-  while own=$(own_processes) && [ -n "$own" ]; do kill -KILL $own 2> /dev/null || true; for p in $own; do soon not running "$p"; done; done
+  # One that becomes a daemon goes on in a child, which may come behind the look for it. A zombie has no environment any more.
+  for ((none = 0; none < 3;)); do
+    own=$(own_processes); [ -n "$own" ] || { none=$((none + 1)); sleep 0.05; continue; }
+    none=0; kill -KILL $own 2> /dev/null || true; for p in $own; do soon not running "$p"; done
+  done
   wait $client || true; expect 0 "$PLOOP" mount $X; ! grep -q "Temporary" $X || die "it stays: $(cat $X)"; [ ! -e $X.disktool-job ] || die "the job file stays"
   expect 0 "$PLOOP" umount $X; expect 0 "$PLOOP" check $X; [ "$(images)" = 1 ] || die "files are left: $(ls)"
   qemu-io -f parallels -c "read -P 7 150M 120M" *.hdd* > out; ! grep -q "verification failed" out || die "$(cat out)"; cd ..
@@ -73,7 +76,8 @@ for wanted in "" "-d /dev/ploop54321"; do
   rm -rf k run2; cp -r --sparse=never many k; mkdir -m 700 run2; cd k
   # shellcheck disable=SC2086
   DISKTOOL_RUN=$WORK/run2 "$PLOOP" mount $wanted $X --json > ../out 2> ../err & client=$!
-  soon eval "compgen -G '$WORK/run2/ploop*.lock' > /dev/null"; m=$(basename "$WORK"/run2/ploop*.lock .lock)
+  soon eval "compgen -G '$WORK/run2/ploop*.lock' > /dev/null"; sleep 0.05
+  m=$(basename "$(ls "$WORK/run2" | grep '\.lock$' | sort -V | tail -1)" .lock) # those before it are in use
   mknod "/dev/$m" b 7 250; AT_EXIT+=("rm -f /dev/$m"); status=0; wait $client || status=$?
   [ "$(stat -c %t,%T "/dev/$m")" = 7,fa ] || die "the node of another program: $(ls -l "/dev/$m")"
   if [ -n "$wanted" ]; then
