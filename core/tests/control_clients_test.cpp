@@ -240,12 +240,14 @@ TEST_F(ControlTest, OtherUsersAreTurnedAway) {
     if (geteuid() != 0) {
         GTEST_SKIP() << "not root";
     }
-    start();
-    std::filesystem::permissions(folder_.path(), std::filesystem::perms::all);
-    std::filesystem::permissions(path_, std::filesystem::perms::all); // as if its mode did not keep them out
+    std::array<int, 2> go{};
+    ASSERT_EQ(pipe(go.data()), 0);
+    // Before there are threads, which might hold a lock that the child needs.
     const pid_t child = fork();
     if (child == 0) {
-        if (setuid(65534) != 0) {
+        alarm(60);
+        char word = 0;
+        if (read(go[0], &word, 1) != 1 || setuid(65534) != 0) {
             _exit(1);
         }
         try {
@@ -257,10 +259,16 @@ TEST_F(ControlTest, OtherUsersAreTurnedAway) {
             _exit(4);
         }
     }
+    start();
+    std::filesystem::permissions(folder_.path(), std::filesystem::perms::all);
+    std::filesystem::permissions(path_, std::filesystem::perms::all); // as if its mode did not keep them out
+    EXPECT_EQ(write(go[1], "!", 1), 1);
     int status = -1;
     waitpid(child, &status, 0);
-    EXPECT_EQ(WEXITSTATUS(status), 0);
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
     EXPECT_EQ(client()->ask("hello")["hello"], "you");
+    close(go[0]);
+    close(go[1]);
 }
 
 TEST_F(ControlTest, ArgumentsAreLookedAt) {
