@@ -17,7 +17,8 @@ mounts_below() { awk -v w="$1/" '{ gsub(/\\040/, " ", $2); if (index($2 "/", w) 
 take_down() {
   local point state pid loop
   cd /
-  while read -r point; do umount -l "$point"; done < <(mounts_below "$WORK")
+  # A file system that is frozen would stay in the kernel, with its device, when nobody can name it any more.
+  while read -r point; do fsfreeze -u "$point"; umount -l "$point"; done < <(mounts_below "$WORK")
   for state in "$DISKTOOL_RUN"/ploop*.json; do
     [ -e "$state" ] || continue
     "$PLOOP" stop -d "$(jq -r .node "$state")" && continue

@@ -57,7 +57,6 @@ expect 6 "$TOOL" compact --hdd a --engine appliance; says "appliance"
 
 # --- another command at work on the device: refused, or waited for
 fsfreeze -f m; "$PLOOP" balloon change -s 10M a/$X > first.log 2>&1 & first=$! # which cannot go on
-AT_EXIT+=('fsfreeze -u "$WORK/m"')
 soon eval 'grep -q "(process $first)" "$DISKTOOL_RUN/ploop$N.work.lock"'
 expect 4 "$TOOL" compact --hdd a; says "another operation is in progress"; says "(process $first)"
 expect 4 "$TOOL" compact --hdd a --wait=1; says "(process $first)"
