@@ -4,6 +4,7 @@
 #include "device/device_folder.h"
 #include "device/device_state.h"
 #include "device/device_users.h"
+#include "device/kernel_partitions.h"
 #include "device/loop_device.h"
 
 #include <disktool/doors.h>
@@ -16,9 +17,7 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <string_view>
-#include <system_error>
 
 namespace disktool {
 
@@ -58,12 +57,9 @@ bool has_its_node(const DeviceState& state) {
     if (lstat(state.node.c_str(), &node) != 0) {
         return true;
     }
-    if (S_ISLNK(node.st_mode)) {
-        std::error_code error;
-        return std::filesystem::read_symlink(state.node, error) == state.loop;
-    }
-    return !state.loop.empty() && S_ISBLK(node.st_mode) &&
-           (stat(state.loop.c_str(), &loop) != 0 || loop.st_rdev == node.st_rdev);
+    // Where the loop device's own node is missing, its number is not known, and the name has to do.
+    const dev_t number = stat(state.loop.c_str(), &loop) == 0 ? loop.st_rdev : node.st_rdev;
+    return !state.loop.empty() && is_device_node(state.node, number, state.loop);
 }
 
 void remove_node(const std::string& path) {

@@ -23,15 +23,6 @@ bool may_be_ours(const struct stat& status) {
                                                                    major(status.st_rdev) == partition_major));
 }
 
-bool is_right(const std::string& path, const struct stat& status, std::uint64_t number,
-              const std::string& link_to) {
-    if (S_ISBLK(status.st_mode)) {
-        return status.st_rdev == number;
-    }
-    std::error_code error;
-    return S_ISLNK(status.st_mode) && std::filesystem::read_symlink(path, error) == link_to;
-}
-
 /// 0 or the errno value.
 int make(const std::string& path, std::uint64_t number, const std::string& link_to) {
     if (mknod(path.c_str(), S_IFBLK | 0600, number) == 0) {
@@ -45,16 +36,23 @@ int make(const std::string& path, std::uint64_t number, const std::string& link_
 
 } // namespace
 
+bool is_device_node(const std::string& path, std::uint64_t device_number, const std::string& link_to) {
+    struct stat status {};
+    if (lstat(path.c_str(), &status) == 0 && S_ISBLK(status.st_mode)) {
+        return status.st_rdev == device_number;
+    }
+    std::error_code error;
+    return std::filesystem::read_symlink(path, error) == link_to && !error;
+}
+
 void make_device_node(const std::string& path, std::uint64_t device_number, const std::string& link_to,
                       OldNode old) {
+    if (is_device_node(path, device_number, link_to)) {
+        return;
+    }
     struct stat status {};
-    if (lstat(path.c_str(), &status) == 0) {
-        if (is_right(path, status, device_number, link_to)) {
-            return;
-        }
-        if (old == OldNode::replace && may_be_ours(status)) {
-            unlink(path.c_str());
-        }
+    if (old == OldNode::replace && lstat(path.c_str(), &status) == 0 && may_be_ours(status)) {
+        unlink(path.c_str());
     }
     if (const int error = make(path, device_number, link_to)) {
         if (error == EEXIST) {

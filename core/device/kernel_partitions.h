@@ -36,6 +36,8 @@ enum class OldNode {
     replace, ///< when it is a node for a loop device or a partition, or a link: an earlier one of ours
     refuse,  ///< Error(locked): somebody else is using the name
 };
+/// Is `path` a node of that device, or a symbolic link to `link_to`?
+bool is_device_node(const std::string& path, std::uint64_t device_number, const std::string& link_to);
 /// Makes `path` a node of that device (mode 0600), or, where nodes may not be made, a symbolic link to
 /// `link_to`. One that is right already stays. What is neither node nor link is never replaced: Error(locked).
 DISKTOOL_API void make_device_node(const std::string& path, std::uint64_t device_number,
