@@ -132,11 +132,7 @@ Range ClusterMover::part_in_target(const Job& job, std::uint64_t at, std::uint64
         const auto [offset, clusters] = target_.look(job.first + index, divide_up(inside + longest, cluster));
         return {*offset + inside, std::min(longest, clusters * cluster - inside)};
     }
-    std::uint64_t count = 1;
-    while (index + count < places.size() && places[index + count] == places[index] + count) {
-        ++count;
-    }
-    return {places[index] * cluster + inside, std::min(longest, count * cluster - inside)};
+    return {places[index] * cluster + inside, std::min(longest, neighbours(places, index) * cluster - inside)};
 }
 
 } // namespace disktool::ploop

@@ -27,6 +27,9 @@ struct NewDelta {
     bool preallocated = false; ///< every cluster allocated, its host blocks reserved
 };
 
+/// How many of these places, from that index on, lie one behind the other: at least 1.
+std::size_t neighbours(std::span<const std::uint64_t> places, std::size_t index);
+
 /// A delta of a chain: a ploop1 file, or a raw one (the disk's bytes as they are; only a base can be that).
 ///
 /// The BAT is kept in memory. An entry is believed only when its cluster lies wholly in the file, behind the

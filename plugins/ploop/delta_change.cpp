@@ -13,6 +13,14 @@
 
 namespace disktool::ploop {
 
+std::size_t neighbours(std::span<const std::uint64_t> places, std::size_t index) {
+    std::size_t count = 1;
+    while (index + count < places.size() && places[index + count] == places[index] + count) {
+        ++count;
+    }
+    return count;
+}
+
 void Delta::must_be_begun() const {
     if (!begun_) {
         throw std::logic_error(path() + ": a change before begin()");
@@ -122,10 +130,7 @@ void Delta::give_back(const std::vector<std::uint64_t>& places) {
 
 void Delta::write_places(const std::vector<std::uint64_t>& places, std::span<const std::byte> data) {
     for (std::size_t i = 0; i < places.size();) {
-        std::size_t count = 1;
-        while (i + count < places.size() && places[i + count] == places[i] + count) {
-            ++count;
-        }
+        const std::size_t count = neighbours(places, i);
         file_->write(places[i] * cluster_size(), data.subspan(i * cluster_size(), count * cluster_size()));
         i += count;
     }
@@ -242,12 +247,9 @@ void Delta::make_room(const std::vector<std::uint64_t>& places) {
 
 bool Delta::share_into(const std::vector<std::uint64_t>& places, File& source, std::uint64_t from) {
     for (std::size_t i = 0; i < places.size();) {
-        std::size_t count = 1;
-        while (i + count < places.size() && places[i + count] == places[i] + count) {
-            ++count;
-        }
+        const std::size_t count = neighbours(places, i);
         if (!file_->share_range(places[i] * cluster_size(), source,
-                               {from + i * cluster_size(), count * cluster_size()})) {
+                                {from + i * cluster_size(), count * cluster_size()})) {
             return false;
         }
         unsynced_ = true;
@@ -258,15 +260,15 @@ bool Delta::share_into(const std::vector<std::uint64_t>& places, File& source, s
 
 bool Delta::allocate_from(std::uint64_t cluster, File& source, std::uint64_t from, std::uint64_t count) {
     const Placement placement = place_new(cluster, count);
-    bool copied = false;
+    bool shared = false;
     try {
-        copied = share_into(placement.places, source, from);
+        shared = share_into(placement.places, source, from);
     } catch (...) {
         give_up(placement);
         throw;
     }
-    copied ? refer(placement) : give_up(placement);
-    return copied;
+    shared ? refer(placement) : give_up(placement);
+    return shared;
 }
 
 bool Delta::overwrite_from(std::uint64_t cluster, File& source, std::uint64_t from, std::uint64_t count) {
