@@ -24,7 +24,6 @@ using std::chrono::milliseconds;
 
 /// Someone who was told of the new device may be looking at it for a moment.
 constexpr milliseconds stop_patience{6000};
-constexpr milliseconds pause_between{100};
 
 void require_root() {
     if (geteuid() != 0) {
@@ -34,18 +33,8 @@ void require_root() {
 
 /// Again for a while: udev looks at new devices.
 void stop(const DeviceState& device) {
-    const auto end = std::chrono::steady_clock::now() + stop_patience;
-    for (;;) {
-        try {
-            ControlClient::connect(device_file(device.minor, "sock"))->ask("stop");
-            return;
-        } catch (const Error& error) {
-            if (error.code() != ErrorCode::locked || std::chrono::steady_clock::now() >= end) {
-                throw;
-            }
-        }
-        std::this_thread::sleep_for(pause_between);
-    }
+    ploop::cli::until_unlocked(std::chrono::steady_clock::now() + stop_patience, nullptr,
+                               [&] { ControlClient::connect(device_file(device.minor, "sock"))->ask("stop"); });
 }
 
 /// The image as QEMU is to open it, after everything that has to be looked at first: who has it open, an

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // resize, compact and merge of a disk that runs: the same code as of ploop's commands, in this program's words.
+#include "ask_device.h"
 #include "running.h"
 #include "running_verbs.h"
 
@@ -10,7 +11,6 @@
 
 #include <chrono>
 #include <functional>
-#include <thread>
 
 namespace disktool::cli {
 
@@ -21,7 +21,6 @@ using ploop::cli::RunningFilesystem;
 constexpr std::uint64_t sector = 512;
 constexpr int usual_verbosity = 3;
 constexpr int silent = -2;
-constexpr std::chrono::milliseconds pause_between_looks{200};
 
 /// What the shared code calls a wrong word of ploop's command line is here a thing that this disk cannot do
 /// now.
@@ -39,21 +38,12 @@ void in_our_words(const std::function<void()>& work) {
 /// The same, when another command that works on the device has ended, as long as we are to wait for that. Who
 /// does not get his turn has changed nothing.
 void in_turn(Run& run, const std::function<void()>& work) {
+    using Clock = std::chrono::steady_clock;
     const auto patience = run.patience();
-    const auto end = std::chrono::steady_clock::now() + patience.value_or(std::chrono::seconds(0));
-    for (;;) {
-        try {
-            in_our_words(work);
-            return;
-        } catch (const Error& error) {
-            const bool over = !patience || (patience->count() != 0 && std::chrono::steady_clock::now() >= end);
-            if (error.code() != ErrorCode::locked || over) {
-                throw;
-            }
-        }
-        run.cancel().check();
-        std::this_thread::sleep_for(pause_between_looks);
-    }
+    const Clock::time_point end = patience && patience->count() == 0
+                                      ? Clock::time_point::max()
+                                      : Clock::now() + patience.value_or(std::chrono::seconds(0));
+    ploop::cli::until_unlocked(end, &run.cancel(), [&] { in_our_words(work); });
 }
 
 void refuse_appliance(const Run& run, const RunningFilesystem& filesystem) {

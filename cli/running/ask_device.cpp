@@ -163,19 +163,27 @@ std::string absolute_path(const std::string& path) {
     return std::filesystem::absolute(path).lexically_normal();
 }
 
-void stop_device(const Options& options, const DeviceState& device, std::chrono::milliseconds patience) {
-    const auto end = std::chrono::steady_clock::now() + patience;
+void until_unlocked(std::chrono::steady_clock::time_point end, const CancelToken* cancel,
+                    const std::function<void()>& work) {
     for (;;) {
         try {
-            ask_device(options, device, "stop");
-            break;
-        } catch (const PloopError& error) {
+            work();
+            return;
+        } catch (const Error& error) {
             if (error.code() != ErrorCode::locked || std::chrono::steady_clock::now() >= end) {
                 throw;
             }
         }
+        if (cancel != nullptr) {
+            cancel->check();
+        }
         std::this_thread::sleep_for(short_pause);
     }
+}
+
+void stop_device(const Options& options, const DeviceState& device, std::chrono::milliseconds patience) {
+    until_unlocked(std::chrono::steady_clock::now() + patience, nullptr,
+                   [&] { ask_device(options, device, "stop"); });
     // Its number is free when its process has ended.
     const auto gone = std::chrono::steady_clock::now() + end_of_process;
     while (std::chrono::steady_clock::now() < gone) {

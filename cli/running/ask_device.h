@@ -7,6 +7,7 @@
 #include "device/device_state.h"
 
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -45,6 +46,11 @@ int carry_out(const Options& options, const DeviceState& device, const DeviceReq
 
 /// For requests: a relative name is of our working folder, not of the device's process.
 std::string absolute_path(const std::string& path);
+
+/// Does it, again and again while it throws Error(locked); what it throws behind `end` is thrown. `cancel` may
+/// be null; when cancelled: Error(interrupted).
+void until_unlocked(std::chrono::steady_clock::time_point end, const CancelToken* cancel,
+                    const std::function<void()>& work);
 
 /// Nothing of it may be mounted. Tries again for a while when someone has it open (udev looks at new devices).
 /// Returns when its process and its names have gone. Throws as ask_device().
