@@ -32,15 +32,13 @@ inline void feed(std::vector<std::string> argv, const std::string& input) {
     real_doors().processes.run_checked(command);
 }
 
-class PartitionRead : public ::testing::Test {
+/// An image in a file of its own.
+class PartitionImage : public ::testing::Test {
   protected:
+    /// Empty.
     void make(std::uint64_t size) {
         std::ofstream(path_).flush();
         std::filesystem::resize_file(path_, size);
-    }
-    void make(std::uint64_t size, const std::string& sfdisk_script) {
-        make(size);
-        feed({"sfdisk", "-q", path_}, sfdisk_script);
     }
     /// Overwrites bytes of the image.
     void poke(std::uint64_t offset, const std::string& bytes) {
@@ -53,6 +51,18 @@ class PartitionRead : public ::testing::Test {
         FileDevice disk(path_);
         disk.read(offset, std::as_writable_bytes(std::span(bytes)));
         return bytes;
+    }
+
+    test::TemporaryFolder folder_;
+    std::string path_ = folder_ / "disk.img";
+};
+
+class PartitionRead : public PartitionImage {
+  protected:
+    using PartitionImage::make;
+    void make(std::uint64_t size, const std::string& sfdisk_script) {
+        make(size);
+        feed({"sfdisk", "-q", path_}, sfdisk_script);
     }
     void poke_number(std::uint64_t offset, std::uint32_t value) {
         std::string bytes(4, '\0');
@@ -95,9 +105,6 @@ class PartitionRead : public ::testing::Test {
         }
         return table;
     }
-
-    test::TemporaryFolder folder_;
-    std::string path_ = folder_ / "disk.img";
 };
 
 constexpr const char* mbr_with_logical = "label: dos\n"

@@ -1,21 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // A GPT follows its disk's end: sgdisk finds no problem, and sfdisk prints the same table as before.
-#include "partition/little_endian.h"
-#include "partition/table.h"
-#include "support/file_device.h"
-#include "support/memory_device.h"
-#include "support/run.h"
-#include "support/temporary_folder.h"
-
-#include <disktool/error.h>
-#include <disktool/size.h>
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
-
-#include <filesystem>
-#include <fstream>
+#include "partition_fixture.h"
 
 namespace disktool {
 namespace {
@@ -30,14 +15,14 @@ using ::testing::Not;
 
 constexpr std::uint64_t old_size = 100 * MiB;
 
-class PartitionGrow : public ::testing::Test {
+class PartitionGrow : public partition_test::PartitionImage {
   protected:
     PartitionGrow() {
         if (!head.empty()) {
             restore();
             return;
         }
-        make_empty(old_size);
+        make(old_size);
         run_tool({"sgdisk", "-n", "1:2048:4095", "-t", "1:ef02", "-n", "3:40960:60000", "-c", "3:Größe 磁盘",
                   "-A", "3:set:2", "-A", "3:set:60", "-n", "2:8192:20000", path_});
         poke(0, "boot code" + std::string(431, '\x90')); // all of the 440 bytes
@@ -46,25 +31,9 @@ class PartitionGrow : public ::testing::Test {
     }
     /// The disk as it was at first.
     void restore() {
-        make_empty(old_size);
+        make(old_size);
         poke(0, head);
         poke(old_size - tail.size(), tail);
-    }
-    void make_empty(std::uint64_t size) {
-        std::filesystem::remove(path_);
-        std::ofstream(path_).flush();
-        std::filesystem::resize_file(path_, size);
-    }
-    void poke(std::uint64_t offset, const std::string& bytes) {
-        std::fstream file(path_, std::ios::in | std::ios::out | std::ios::binary);
-        file.seekp(static_cast<std::streamoff>(offset));
-        file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-    }
-    std::string peek(std::uint64_t offset, std::size_t length) {
-        std::string bytes(length, '\0');
-        FileDevice disk(path_);
-        disk.read(offset, std::as_writable_bytes(std::span(bytes)));
-        return bytes;
     }
     std::vector<Patch> patches(std::uint64_t new_size) {
         FileDevice disk(path_);
@@ -105,8 +74,6 @@ class PartitionGrow : public ::testing::Test {
 
     static inline std::string head; ///< both ends of a disk that sgdisk has made, once for all tests
     static inline std::string tail;
-    test::TemporaryFolder folder_;
-    std::string path_ = folder_ / "disk.img";
 };
 
 TEST_F(PartitionGrow, ToAnySize) {
@@ -181,7 +148,7 @@ TEST_F(PartitionGrow, TableWithItsEntriesElsewhere) {
 
 TEST_F(PartitionGrow, TablesOfOtherLengths) {
     for (const char* entries : {"4", "200"}) {
-        make_empty(old_size);
+        make(old_size);
         run_tool({"sgdisk", "-S", entries, "-n", "2:8192:20000", path_});
         const nlohmann::json before = dump();
         grow(old_size + 4 * MiB);
@@ -190,7 +157,7 @@ TEST_F(PartitionGrow, TablesOfOtherLengths) {
 }
 
 TEST_F(PartitionGrow, SectorsOf4096Bytes) {
-    make_empty(old_size);
+    make(old_size);
     Command fdisk;
     fdisk.arguments = {"fdisk", "-b", "4096", path_};
     fdisk.input = "g\nn\n1\n\n+10M\nw\n";
@@ -240,7 +207,7 @@ TEST_F(PartitionGrow, Beyond2TiBTheProtectiveEntryIsFull) {
 }
 
 TEST_F(PartitionGrow, NothingToDoWithoutGpt) {
-    make_empty(old_size);
+    make(old_size);
     EXPECT_THAT(patches(200 * MiB), IsEmpty());
     Command sfdisk;
     sfdisk.arguments = {"sfdisk", "-q", path_};
