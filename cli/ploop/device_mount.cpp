@@ -16,11 +16,6 @@ namespace disktool::ploop::cli {
 
 namespace {
 
-using std::chrono::milliseconds;
-
-/// Nothing is mounted that could keep it: only a look of udev at the new device.
-constexpr milliseconds stop_patience{6000};
-
 /// What the steps hand to each other.
 struct Mounting {
     const Options& options;

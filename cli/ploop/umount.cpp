@@ -17,11 +17,6 @@ namespace disktool::ploop::cli {
 
 namespace {
 
-using std::chrono::milliseconds;
-
-/// Someone who was told of the new device may be looking at it for a moment.
-constexpr milliseconds stop_patience{6000};
-
 class UnmountStep final : public Step {
   public:
     UnmountStep(MountPoint point, Say say) : point_(std::move(point)), say_(std::move(say)) {}
@@ -38,30 +33,20 @@ class UnmountStep final : public Step {
     Say say_;
 };
 
-class StopStep final : public Step {
-  public:
-    StopStep(const Options& options, DeviceState device) : options_(options), device_(std::move(device)) {}
-    std::string kind() const override { return "ploop.stop-device"; }
-    std::string text() const override {
-        return fmt::format("stop {} and close the images of {}", device_.node, device_.disk);
+void clear_away(const DeviceState& device, const Say& say) {
+    const std::vector<std::uint64_t> numbers = device_numbers_of(device);
+    if (!clear_dead_device(device, stop_patience)) {
+        throw PloopError(Exit::unmount, ErrorCode::locked,
+                         fmt::format("{} cannot be taken away, it is in use: {}", device.node,
+                                     users_of(device.loop, numbers)),
+                         Reason::image_in_use);
     }
-    std::string needs_no_undo() const override { return "the image is closed in order"; }
-    void commit(StepContext&) override {
-        options_.output->say(fmt::format("Unmounting device {}", device_.node));
-        try {
-            stop_device(options_, device_, stop_patience);
-        } catch (const PloopError& error) {
-            if (error.code() != ErrorCode::locked) {
-                throw;
-            }
-            throw PloopError(Exit::unmount, error.code(), error.what(), error.reason());
-        }
+    if (!device.read_only) {
+        say(fmt::format("The process of {} had died: what was not flushed then is lost, and {} bears the "
+                        "in-use mark. The next mount repairs it, and so does ploop check",
+                        device.node, device.images.empty() ? device.disk : device.images.back().path));
     }
-
-  private:
-    const Options& options_;
-    DeviceState device_;
-};
+}
 
 /// Of a device whose process was killed.
 class ClearStep final : public Step {
@@ -74,23 +59,41 @@ class ClearStep final : public Step {
     std::string needs_no_undo() const override { return "nobody serves the device any more"; }
     void commit(StepContext&) override {
         say_(fmt::format("Unmounting device {}", device_.node));
-        const std::vector<std::uint64_t> numbers = device_numbers_of(device_);
-        if (!remove_dead_device(device_)) {
-            throw PloopError(Exit::unmount, ErrorCode::locked,
-                             fmt::format("{} cannot be taken away, it is in use: {}", device_.node,
-                                         users_of(device_.loop, numbers)),
-                             Reason::image_in_use);
-        }
-        if (!device_.read_only) {
-            say_(fmt::format("The process of {} had died: what was not flushed then is lost, and {} bears the "
-                             "in-use mark. The next mount repairs it, and so does ploop check",
-                             device_.node, device_.images.empty() ? device_.disk : device_.images.back().path));
-        }
+        clear_away(device_, say_);
     }
 
   private:
     DeviceState device_;
     Say say_;
+};
+
+class StopStep final : public Step {
+  public:
+    StopStep(const Options& options, DeviceState device) : options_(options), device_(std::move(device)) {}
+    std::string kind() const override { return "ploop.stop-device"; }
+    std::string text() const override {
+        return fmt::format("stop {} and close the images of {}", device_.node, device_.disk);
+    }
+    std::string needs_no_undo() const override { return "the image is closed in order"; }
+    void commit(StepContext&) override {
+        options_.output->say(fmt::format("Unmounting device {}", device_.node));
+        try {
+            stop_device(options_, device_, stop_patience);
+        } catch (const Error& error) {
+            if (has_died(device_)) { // killed after the look at it
+                clear_away(device_, say_of(options_));
+                return;
+            }
+            if (error.code() != ErrorCode::locked) {
+                throw;
+            }
+            throw PloopError(Exit::unmount, error.code(), error.what(), error.reason());
+        }
+    }
+
+  private:
+    const Options& options_;
+    DeviceState device_;
 };
 
 class KeepFiguresStep final : public Step {

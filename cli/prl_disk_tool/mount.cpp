@@ -20,10 +20,6 @@ namespace {
 
 using ploop::cli::mount_points_of;
 using ploop::cli::MountPoint;
-using std::chrono::milliseconds;
-
-/// Someone who was told of the new device may be looking at it for a moment.
-constexpr milliseconds stop_patience{6000};
 
 void require_root() {
     if (geteuid() != 0) {
@@ -33,8 +29,19 @@ void require_root() {
 
 /// Again for a while: udev looks at new devices.
 void stop(const DeviceState& device) {
-    ploop::cli::until_unlocked(std::chrono::steady_clock::now() + stop_patience, nullptr,
+    ploop::cli::until_unlocked(std::chrono::steady_clock::now() + ploop::cli::stop_patience, nullptr,
                                [&] { ControlClient::connect(device_file(device.minor, "sock"))->ask("stop"); });
+}
+
+/// Of a device whose process was killed.
+void clear_away(const DeviceState& device) {
+    const std::vector<std::uint64_t> numbers = ploop::cli::device_numbers_of(device);
+    if (!ploop::cli::clear_dead_device(device, ploop::cli::stop_patience)) {
+        throw Error(ErrorCode::locked,
+                    fmt::format("{}, whose process has died, cannot be taken away, it is in use: {}",
+                                device.node, users_of(device.loop, numbers)),
+                    Reason::image_in_use);
+    }
 }
 
 /// The image as QEMU is to open it, after everything that has to be looked at first: who has it open, an
@@ -154,12 +161,16 @@ void run_umount(Run& run) {
             run.say(fmt::format("{} is unmounted", point->path));
         }
         if (device.alive) {
-            stop(device);
-        } else if (!remove_dead_device(device)) {
-            throw Error(
-                ErrorCode::locked,
-                fmt::format("{}, whose process has died, is still in use by another program", device.node),
-                Reason::image_in_use);
+            try {
+                stop(device);
+            } catch (const Error&) {
+                if (!ploop::cli::has_died(device)) {
+                    throw;
+                }
+                clear_away(device); // killed after the look at it
+            }
+        } else {
+            clear_away(device);
         }
         run.json()["device"] = device.node;
     }

@@ -123,8 +123,8 @@ void refuse_on_device(const Run& run, const DeviceState& device) {
 void explain_lock(const Run& run) {
     const std::optional<Named> named = named_by(run.arguments().image);
     const std::vector<DeviceState> devices = named ? devices_of(*named) : std::vector<DeviceState>();
-    if (devices.empty()) {
-        return;
+    if (devices.empty() || run.arguments().action == Action::umount) {
+        return; // umount works on devices, and its error says who uses that one
     }
     const DeviceState& device = devices.front();
     const Action action = run.arguments().action;

@@ -195,4 +195,34 @@ void stop_device(const Options& options, const DeviceState& device, std::chrono:
     }
 }
 
+bool has_died(const DeviceState& device) {
+    const auto end = std::chrono::steady_clock::now() + end_of_process;
+    for (;;) {
+        const std::optional<DeviceState> now = device_state(device.minor);
+        if (!now || now->pid != device.pid || !now->alive) {
+            return now && now->pid == device.pid;
+        }
+        try { // the kernel ends a process bit by bit: its socket may have gone before its lock
+            ControlClient::connect(device_file(device.minor, "sock"));
+            return false;
+        } catch (const Error&) {
+            if (std::chrono::steady_clock::now() >= end) {
+                return false;
+            }
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+}
+
+bool clear_dead_device(const DeviceState& device, std::chrono::milliseconds patience) {
+    const auto end = std::chrono::steady_clock::now() + patience;
+    while (!remove_dead_device(device)) {
+        if (std::chrono::steady_clock::now() >= end || !mount_points_of(device).empty()) {
+            return false;
+        }
+        std::this_thread::sleep_for(short_pause);
+    }
+    return true;
+}
+
 } // namespace disktool::ploop::cli

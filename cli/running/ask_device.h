@@ -52,9 +52,21 @@ std::string absolute_path(const std::string& path);
 void until_unlocked(std::chrono::steady_clock::time_point end, const CancelToken* cancel,
                     const std::function<void()>& work);
 
+/// Someone who was told of a new device, or that it goes, may be looking at it for a moment.
+inline constexpr std::chrono::milliseconds stop_patience{6000};
+
 /// Nothing of it may be mounted. Tries again for a while when someone has it open (udev looks at new devices).
 /// Returns when its process and its names have gone. Throws as ask_device().
 void stop_device(const Options& options, const DeviceState& device, std::chrono::milliseconds patience);
+
+/// Takes away what a device whose process has died left. Tries again for a while when someone has it open: one
+/// who was told of the errors, or its own process, which the kernel has not ended to the last. False: in use,
+/// or mounted.
+bool clear_dead_device(const DeviceState& device, std::chrono::milliseconds patience);
+
+/// Has its process died since `device` was read? A kill may come between looking and asking. Waits for one that
+/// is about to end.
+bool has_died(const DeviceState& device);
 
 /// "/dev/ploop0", and why nobody answers for it.
 [[noreturn]] void refuse_dead(const DeviceState& device);

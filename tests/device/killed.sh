@@ -43,6 +43,13 @@ expect 0 "$PLOOP" mount -m "$mnt" $X; expect 0 "$PLOOP" umount $X; nothing_left
 expect 0 "$PLOOP" mount $X --json; n=$(minor); mount "/dev/ploop${n}p1" "$mnt"; kill_device "$n"
 expect 3 "$PLOOP" clear -d "/dev/ploop$n"; says "still in use"; expect 2 "$PLOOP" stop -d "/dev/ploop$n"; umount "$mnt"
 expect 0 "$PLOOP" clear -d "/dev/ploop$n"; nothing_left
+# --- and where someone looks at it for a moment: as of one that lives
+expect 0 "$PLOOP" mount $X --json; n=$(minor); kill_device "$n"; sleep 2 < "/dev/ploop$n" & user=$!; sleep 0.1
+expect 0 "$PLOOP" umount $X; nothing_left; wait $user
+# --- killed after umount has looked at it
+expect 0 "$PLOOP" mount $X --json; n=$(minor); pid=$(field "$n" pid); kill -STOP "$pid"
+"$PLOOP" umount $X > umount.log 2>&1 & user=$!; sleep 0.5; kill -KILL "$pid"
+wait $user || die "umount: exit status $?: $(cat umount.log)"; grep -q "had died" umount.log || die "umount says nothing of it: $(cat umount.log)"; nothing_left
 # --- in use: 22 with the name of who it is, after six tries
 expect 0 "$PLOOP" mount -m "$mnt" $X; sleep 300 < "$mnt/flushed" & user=$!
 start=$SECONDS; expect 22 "$PLOOP" umount $X; says "sleep (process $user: has $mnt/flushed open)"; [ $((SECONDS - start)) -ge 5 ] || die "gave up after $((SECONDS - start)) s"

@@ -50,11 +50,21 @@ head -c 5M /dev/urandom > mnt/late; sync -f mnt; sha256sum mnt/late >> sums
 (dd if=/dev/zero of=mnt/load bs=1M count=60 oflag=direct status=none 2> /dev/null || true) & load=$!
 sleep 0.3; kill -KILL "$(field "$n" pid)"; wait $load
 for i in $(seq 50); do dd if="$(field "$n" node)" bs=4k count=1 iflag=direct of=/dev/null 2> /dev/null || break; sleep 0.1; done
-expect 0 "$TOOL" umount --hdd top.qcow2
+# One who looks at it for a moment, as its own dying process does, keeps it for that moment; one who stays is named.
+sleep 300 < "$(field "$n" node)" & user=$!
+expect 4 "$TOOL" umount --hdd top.qcow2; says "sleep (process $user)"; says_not "disk at rest"
+kill $user; wait $user 2> /dev/null || true; not_mounted mnt
+sleep 2 < "$(field "$n" node)" & user=$!
+expect 0 "$TOOL" umount --hdd top.qcow2; wait $user
 # QEMU goes with it: it may have leaked clusters (3), but no more.
 checked() { qemu-img check -q top.qcow2 > check.log 2>&1; [ $? -eq 0 ] || { qemu-img check -q top.qcow2 > check.log 2>&1; [ $? -eq 3 ]; }; }
 for i in $(seq 50); do checked && break; sleep 0.2; done
 checked || die "QEMU finds faults after the kill: $(cat check.log)"
+# Killed after umount has looked at it.
+expect 0 "$TOOL" mount --hdd top.qcow2 --json; n=$(minor); pid=$(field "$n" pid); kill -STOP "$pid"
+"$TOOL" umount --hdd top.qcow2 > umount.log 2>&1 & user=$!; sleep 0.5; kill -KILL "$pid"
+wait $user || die "umount: exit status $?: $(cat umount.log)"
+for i in $(seq 50); do checked && break; sleep 0.2; done
 expect 0 "$TOOL" mount --hdd top.qcow2 --mount_point mnt
 sha256sum --quiet -c sums || die "a synced file has changed"
 expect 0 "$TOOL" umount --mount_point mnt
