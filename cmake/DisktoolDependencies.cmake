@@ -14,6 +14,7 @@ pkg_check_modules(FDISK REQUIRED IMPORTED_TARGET fdisk)
 pkg_check_modules(NBD REQUIRED IMPORTED_TARGET libnbd)
 pkg_check_modules(XML2 REQUIRED IMPORTED_TARGET libxml-2.0)
 pkg_check_modules(FUSE3 REQUIRED IMPORTED_TARGET fuse3)
+find_library(DISKTOOL_AIO aio REQUIRED) # has no .pc file
 if(NOT DISKTOOL_FUZZ)
   pkg_check_modules(GUESTFS REQUIRED IMPORTED_TARGET libguestfs)
   pkg_check_modules(MOUNT REQUIRED IMPORTED_TARGET mount)

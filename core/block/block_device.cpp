@@ -25,6 +25,12 @@ std::vector<Extent> BlockDevice::extents(Range range) {
     return {{range, ExtentKind::data}};
 }
 
+std::optional<BlockDevice::Place> BlockDevice::hold(Range) {
+    return std::nullopt;
+}
+
+void BlockDevice::release() noexcept {}
+
 void BlockDevice::write(std::uint64_t, std::span<const std::byte>) {
     refuse(*this, "writing");
 }

@@ -114,6 +114,9 @@ class DirectFile final : public File {
     bool try_lock_bytes(Range range, LockMode mode) override { return file_->try_lock_bytes(range, mode); }
     bool could_lock_bytes(Range range, LockMode mode) override { return file_->could_lock_bytes(range, mode); }
     int descriptor() const override { return file_->descriptor(); }
+    Direct direct() const override {
+        return {direct_.get(), unit_, cache_ == HostCache::none ? -1 : file_->descriptor()};
+    }
     bool share_range(std::uint64_t offset, File& source, Range from) override {
         return file_->share_range(offset, source, from);
     }

@@ -101,18 +101,15 @@ Descriptor clone_of(int connection) {
     return queue;
 }
 
-/// The kernel takes an answer only from where its request was read: libfuse's descriptor is replaced by this.
-thread_local int own_queue = -1;
-
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 14)
 constexpr bool own_queues = true;
 
 ssize_t read_request(int, void* buffer, size_t length, void*) {
-    return read(own_queue, buffer, length);
+    return read(answer_queue, buffer, length);
 }
 
 ssize_t write_answer(int, iovec* parts, int count, void*) {
-    return writev(own_queue, parts, count);
+    return writev(answer_queue, parts, count);
 }
 
 void connect_session(fuse_session* session, int connection) {
@@ -145,7 +142,11 @@ class ServedDisk final : public FuseDisk {
         action.sa_handler = wake; // without SA_RESTART
         sigaction(wake_signal, &action, nullptr);
         for (unsigned i = 0; i < std::max(1U, options.threads); ++i) {
-            threads_.emplace_back([this] { serve_requests(); });
+            queues_.push_back(own_queues ? clone_of(fuse_session_fd(session_)) : Descriptor());
+        }
+        for (const Descriptor& queue : queues_) {
+            threads_.emplace_back(
+                [this, own = queue ? queue.get() : fuse_session_fd(session_)] { serve_requests(own); });
         }
         try {
             // The kernel asks once whether we want to hear of each close, and then remembers that we do not.
@@ -199,7 +200,7 @@ class ServedDisk final : public FuseDisk {
         (void)connection.release(); // it is the session's, which closes it
     }
 
-    void serve_requests() {
+    void serve_requests(int queue) {
         sigset_t all;
         sigfillset(&all);
         sigdelset(&all, wake_signal);
@@ -211,8 +212,7 @@ class ServedDisk final : public FuseDisk {
         // What a request reads may lie where the data of a write would: libfuse has taken in the request by
         // then.
         set_read_buffer(static_cast<std::byte*>(memory.get()) + page);
-        const Descriptor queue = own_queues ? clone_of(fuse_session_fd(session_)) : Descriptor();
-        own_queue = queue ? queue.get() : fuse_session_fd(session_);
+        answer_queue = queue;
         fuse_buf request{};
         for (;;) {
             request.mem = static_cast<std::byte*>(memory.get()) + page - head_of_write;
@@ -244,6 +244,8 @@ class ServedDisk final : public FuseDisk {
             thread.join();
         }
         threads_.clear();
+        content_.end_reads();
+        queues_.clear();
         if (session_ != nullptr) {
             fuse_session_destroy(session_);
             session_ = nullptr;
@@ -253,12 +255,15 @@ class ServedDisk final : public FuseDisk {
     FuseDiskContent content_;
     Descriptor mount_;
     fuse_session* session_ = nullptr;
+    std::vector<Descriptor> queues_; ///< of the threads
     std::vector<std::thread> threads_;
     std::atomic<bool> ending_ = false;
     std::atomic<std::size_t> ended_ = 0;
 };
 
 } // namespace
+
+thread_local int answer_queue = -1;
 
 FuseDisk::~FuseDisk() = default;
 

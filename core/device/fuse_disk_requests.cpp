@@ -10,6 +10,7 @@
 #include <linux/falloc.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -120,6 +121,9 @@ void read_file(fuse_req_t request, fuse_ino_t, std::size_t size, off_t offset, f
     const std::uint64_t length = std::min<std::uint64_t>({size, disk_size - from, fuse_disk_piece});
     ++content.counters.reads;
     content.counters.read_bytes += length;
+    if (content.read_in_file(request, {from, length}, read_buffer)) {
+        return;
+    }
     if (const int error = content.guarded([&] { content.device.read(from, {read_buffer, length}); })) {
         fuse_reply_err(request, error);
     } else {
@@ -246,7 +250,66 @@ FuseDisk::Counters FuseDiskCounters::now() const {
 }
 
 FuseDiskContent::FuseDiskContent(BlockDevice& served, const FuseDiskOptions& disk_options)
-    : device(served), options(disk_options), made(disktool::now()) {}
+    : device(served), options(disk_options), made(disktool::now()),
+      direct_reads_(DirectReads::start([this](const auto&... done) { answer(done...); })) {}
+
+bool FuseDiskContent::read_in_file(fuse_req_t request, Range range, std::byte* buffer) {
+    if (!direct_reads_ || range.empty() || range.length > DirectReads::largest) {
+        return false;
+    }
+    std::optional<BlockDevice::Place> place;
+    if (const int error = guarded([&] { place = device.hold(range); })) {
+        fuse_reply_err(request, error);
+        return true;
+    }
+    if (!place) {
+        return false;
+    }
+    bool hot = false; // then it is read by way of the cache, like the rest of the region
+    if (place->cached >= 0) {
+        const iovec memory{buffer, range.length};
+        if (preadv2(place->cached, &memory, 1, static_cast<off_t>(place->offset), RWF_NOWAIT) ==
+            static_cast<ssize_t>(range.length)) {
+            device.release();
+            fuse_reply_buf(request, reinterpret_cast<const char*>(buffer), range.length);
+            return true;
+        }
+        hot = hot_regions_.missed(place->cached, place->offset);
+    }
+    if (hot) {
+        fetch_region(place->cached, place->offset);
+    }
+    if (hot || !direct_reads_->begin({*place, range.length, request, answer_queue})) {
+        device.release();
+        return false;
+    }
+    return true;
+}
+
+void FuseDiskContent::answer(const DirectReads::Read& read, std::span<std::byte> data, int error) noexcept {
+    answer_queue = read.queue;
+    auto* const request = static_cast<fuse_req_t>(read.request);
+    const int said = guarded([&] {
+        if (error != 0) {
+            throw SystemError(fmt::format("Cannot read {} bytes at offset {} of the file below", read.length,
+                                          read.place.offset),
+                              device.name(), error);
+        }
+        if (data.size() < read.length && !read.place.zeros_behind) {
+            throw Error(ErrorCode::damaged,
+                        fmt::format("{}: a file below it ends before offset {}, where data was", device.name(),
+                                    read.place.offset + read.length));
+        }
+    });
+    device.release();
+    if (said != 0) {
+        fuse_reply_err(request, said);
+        return;
+    }
+    std::byte* const start = data.data();
+    std::fill_n(start + data.size(), read.length - data.size(), std::byte{0});
+    fuse_reply_buf(request, reinterpret_cast<const char*>(start), read.length);
+}
 
 int FuseDiskContent::keep(const std::exception& error) noexcept {
     ++counters.errors;

@@ -2,13 +2,16 @@
 // Answers to the kernel's requests on the file of a FuseDisk.
 #pragma once
 
+#include "device/direct_reads.h"
 #include "device/fuse_disk.h"
+#include "device/hot_regions.h"
 
 #define FUSE_USE_VERSION 312
 #include <fuse_lowlevel.h>
 
 #include <atomic>
 #include <ctime>
+#include <memory>
 #include <mutex>
 
 namespace disktool {
@@ -43,14 +46,27 @@ class FuseDiskContent {
     }
     std::optional<Error> first_error() const;
 
+    /// Reads of what lies in one run of a file: from the host's cache when they are there, else past it and
+    /// beside this thread. False: not these; nothing was answered. `buffer` bears them.
+    bool read_in_file(fuse_req_t request, Range range, std::byte* buffer);
+    /// Before the queues of answers go that requests were read from: waits for what is under way. No request
+    /// may come any more.
+    void end_reads() { direct_reads_.reset(); }
+
   private:
+    void answer(const DirectReads::Read& read, std::span<std::byte> data, int error) noexcept;
     int keep(const std::exception& error) noexcept;
     mutable std::mutex mutex_;
     std::optional<Error> first_error_;
+    HotRegions hot_regions_;
+    std::unique_ptr<DirectReads> direct_reads_; ///< null where the host has none
 };
 
 /// Bytes of the largest write and read.
 constexpr std::size_t fuse_disk_piece = 1 << 20;
+/// The kernel takes an answer only from where its request was read. Of a thread that reads requests its own, of
+/// the one that answers for others that of the request.
+extern thread_local int answer_queue;
 /// Memory for what this thread reads: fuse_disk_piece bytes at a page. To be said before its first request.
 void set_read_buffer(std::byte* memory);
 

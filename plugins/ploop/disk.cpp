@@ -87,6 +87,30 @@ void ChainDevice::read(std::uint64_t offset, std::span<std::byte> buffer) {
     read_below(offset, buffer, deltas_.size());
 }
 
+std::optional<BlockDevice::Place> ChainDevice::hold(Range range) {
+    check_range(range.offset, range.length);
+    std::shared_lock inside(gate_);
+    const std::uint64_t within = range.offset % unit_;
+    const Piece piece = find(range.offset / unit_, divide_up(within + range.length, unit_), 0, deltas_.size());
+    if (!piece.offset || piece.clusters * unit_ - within < range.length) {
+        return std::nullopt;
+    }
+    const Delta& delta = *deltas_[piece.level];
+    const File::Direct direct = delta.file().direct();
+    const std::uint64_t offset = *piece.offset + within;
+    // Behind the end of a shorter disk its last cluster says nothing.
+    if (direct.descriptor < 0 || (offset | range.length) % direct.unit != 0 ||
+        range.end() > delta.disk_size()) {
+        return std::nullopt;
+    }
+    inside.release(); // not unlocked
+    return Place{direct.descriptor, direct.cached, offset, delta.raw()};
+}
+
+void ChainDevice::release() noexcept {
+    gate_.unlock_shared();
+}
+
 void ChainDevice::read_below(std::uint64_t offset, std::span<std::byte> buffer, std::size_t levels) const {
     while (!buffer.empty()) {
         const std::uint64_t inside = offset % unit_;

@@ -45,6 +45,8 @@ class ChainDevice final : public BlockDevice {
     std::uint64_t size() const override;
     std::string name() const override { return name_; }
     void read(std::uint64_t offset, std::span<std::byte> buffer) override;
+    std::optional<Place> hold(Range range) override;
+    void release() noexcept override;
     std::vector<Extent> extents(Range range) override;
     bool writable() const override;
     bool concurrent() const override { return true; }

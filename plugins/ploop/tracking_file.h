@@ -46,6 +46,7 @@ class TrackingFile final : public File {
     bool try_lock_bytes(Range range, LockMode mode) override { return file_->try_lock_bytes(range, mode); }
     bool could_lock_bytes(Range range, LockMode mode) override { return file_->could_lock_bytes(range, mode); }
     int descriptor() const override { return file_->descriptor(); }
+    Direct direct() const override { return file_->direct(); }
     bool share_range(std::uint64_t offset, File& source, Range from) override;
     bool copy_range(std::uint64_t offset, File& source, Range from) override;
     void take_attributes(File& model) override { file_->take_attributes(model); }

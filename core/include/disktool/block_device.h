@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -53,6 +54,19 @@ class DISKTOOL_API BlockDevice {
     virtual void discard(Range range); ///< content is undefined afterwards
     virtual void zero(Range range);
     virtual void flush(); ///< all that was written is on stable storage when it returns
+
+    /// Bytes of the device, as they lie one behind the other in a file.
+    struct Place {
+        int direct;           ///< descriptor past the host's cache, see File::direct(); its unit is kept to
+        int cached;           ///< descriptor of the same file by way of the cache; -1: not to be used
+        std::uint64_t offset; ///< in it
+        bool zeros_behind;    ///< the file may end before: what it has not reads as zeros
+    };
+    /// For who reads by himself: where all of the range lies in one run of one file. It stays there until
+    /// release(), once for each hold(), by any thread; soon, since changes of the device wait for that. None:
+    /// read() is the way.
+    virtual std::optional<Place> hold(Range range);
+    virtual void release() noexcept;
 
   protected:
     /// Throws unless [offset, offset + length) lies within the device.

@@ -108,6 +108,14 @@ class DISKTOOL_API File {
     /// Gives this file the owner, mode, ACLs and other extended attributes of `model`, as far as we may: what
     /// is not permitted (another owner, when we are not root) is left as it is.
     virtual void take_attributes(File& model);
+
+    /// Descriptors of the file's own, for small reads that go beside this object.
+    struct Direct {
+        int descriptor = -1;  ///< O_DIRECT; -1: the host has no direct I/O, or HostCache::all
+        std::size_t unit = 0; ///< bytes; of O_DIRECT: offset, length and memory must be multiples of it
+        int cached = -1;      ///< by way of the host's cache; -1: HostCache::none
+    };
+    virtual Direct direct() const { return {}; }
 };
 
 /// Opens files, and what is done to names. Threads: any.
