@@ -265,25 +265,25 @@ bool FuseDiskContent::read_in_file(fuse_req_t request, Range range, std::byte* b
     if (!place) {
         return false;
     }
-    bool hot = false; // then it is read by way of the cache, like the rest of the region
-    if (place->cached >= 0) {
+    // Only where the cache is likely to have it: asking it (RWF_NOWAIT) makes the kernel read what it has not.
+    using Heat = HotRegions::Heat;
+    const Heat heat = place->cached < 0 ? Heat::cold : hot_regions_.read(place->cached, place->offset);
+    if (heat == Heat::hot) {
         const iovec memory{buffer, range.length};
-        if (preadv2(place->cached, &memory, 1, static_cast<off_t>(place->offset), RWF_NOWAIT) ==
-            static_cast<ssize_t>(range.length)) {
+        const ssize_t got = preadv2(place->cached, &memory, 1, static_cast<off_t>(place->offset), RWF_NOWAIT);
+        if (got == static_cast<ssize_t>(range.length)) {
             device.release();
             fuse_reply_buf(request, reinterpret_cast<const char*>(buffer), range.length);
             return true;
         }
-        hot = hot_regions_.missed(place->cached, place->offset);
-    }
-    if (hot) {
+    } else if (heat == Heat::fetch) {
         fetch_region(place->cached, place->offset);
     }
-    if (hot || !direct_reads_->begin({*place, range.length, request, answer_queue})) {
-        device.release();
-        return false;
+    if (heat == Heat::cold && direct_reads_->begin({*place, range.length, request, answer_queue})) {
+        return true;
     }
-    return true;
+    device.release();
+    return false; // read() goes by way of the cache
 }
 
 void FuseDiskContent::answer(const DirectReads::Read& read, std::span<std::byte> data, int error) noexcept {

@@ -6,24 +6,31 @@
 namespace disktool {
 
 namespace {
-constexpr unsigned count_bits = 8;
-constexpr unsigned descriptor_shift = 40; // of 2^32 regions: files of 4 PiB
+constexpr std::uint64_t count_mask = 0x7f, hot_flag = 0x80;
+constexpr unsigned number_shift = 8, descriptor_shift = 40; // of 2^32 regions: files of 4 PiB
+constexpr std::uint64_t most_counted = 8;
 /// The kernel takes no more at a time where the host's disk is of that kind, and says nothing.
 constexpr std::uint64_t fetched_at_once = 128 << 10;
 } // namespace
 
-bool HotRegions::missed(int descriptor, std::uint64_t offset) noexcept {
+HotRegions::Heat HotRegions::read(int descriptor, std::uint64_t offset) noexcept {
     const std::uint64_t number = offset / region;
-    const std::uint64_t name =
-        (static_cast<std::uint64_t>(descriptor) << descriptor_shift | number << count_bits);
+    const std::uint64_t name = static_cast<std::uint64_t>(descriptor) << descriptor_shift | number
+                                                                                                << number_shift;
     // Chains: the same cluster of several files is at about the same place of each.
     std::atomic<std::uint64_t>& place =
-        counts_[(number + static_cast<std::uint64_t>(descriptor) * 509) % counts_.size()];
+        places_[(number + static_cast<std::uint64_t>(descriptor) * 509) % places_.size()];
     const std::uint64_t seen = place.load(std::memory_order_relaxed);
-    const std::uint64_t others = seen >> count_bits << count_bits;
-    const unsigned count = others == name ? static_cast<unsigned>(seen - others) + 1 : 1;
-    place.store(count >= enough ? name : name | count, std::memory_order_relaxed);
-    return count >= enough;
+    const std::uint64_t count = seen & count_mask;
+    if ((seen & ~(count_mask | hot_flag)) != name || count == 0) {
+        place.store(count == 0 ? name | 1 : seen - 1, std::memory_order_relaxed);
+        return Heat::cold;
+    }
+    const bool was_hot = (seen & hot_flag) != 0;
+    const std::uint64_t risen = count < most_counted ? count + 1 : count;
+    const bool is_hot = was_hot || risen >= enough;
+    place.store(name | (is_hot ? hot_flag : 0) | risen, std::memory_order_relaxed);
+    return was_hot ? Heat::hot : is_hot ? Heat::fetch : Heat::cold;
 }
 
 void fetch_region(int descriptor, std::uint64_t offset) noexcept {

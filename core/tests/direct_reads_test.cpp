@@ -10,7 +10,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <sys/uio.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -73,11 +73,15 @@ class PagesTest : public testing::Test {
         ASSERT_EQ(fsync(cached_.get()), 0);
         ASSERT_EQ(posix_fadvise(cached_.get(), 0, 0, POSIX_FADV_DONTNEED), 0);
     }
+    /// Without making the kernel read it, as a read that does not wait would.
     bool in_cache(std::uint64_t offset) const {
-        std::array<std::byte, page> bytes{};
-        const iovec part{bytes.data(), bytes.size()};
-        return preadv2(cached_.get(), &part, 1, static_cast<off_t>(offset), RWF_NOWAIT) ==
-               static_cast<ssize_t>(page);
+        void* const mapped =
+            mmap(nullptr, page, PROT_READ, MAP_SHARED, cached_.get(), static_cast<off_t>(offset));
+        unsigned char there = 0;
+        EXPECT_NE(mapped, MAP_FAILED);
+        EXPECT_EQ(mincore(mapped, page, &there), 0);
+        munmap(mapped, page);
+        return (there & 1) != 0;
     }
     BlockDevice::Place at(std::uint64_t offset) const { return {direct_.get(), cached_.get(), offset, false}; }
 
@@ -172,23 +176,39 @@ TEST_F(DirectReadsTest, TellsOfTheEndOfTheFileAndOfErrors) {
     }
 }
 
+using Heat = HotRegions::Heat;
+
 TEST(HotRegions, SeveralReadsOfOneMakeItHot) {
     constexpr std::uint64_t region = HotRegions::region;
     HotRegions regions;
-    for (unsigned round = 0; round < 3; ++round) {
-        for (unsigned i = 1; i < HotRegions::enough; ++i) {
-            EXPECT_FALSE(regions.missed(5, 7 * region + i * page)) << round << ' ' << i;
-        }
-        EXPECT_TRUE(regions.missed(5, 8 * region - 1)) << round;
+    for (unsigned i = 1; i < HotRegions::enough; ++i) { // by turns, in two regions and two files
+        EXPECT_EQ(regions.read(5, 7 * region + i * page), Heat::cold) << i;
+        EXPECT_EQ(regions.read(5, 8 * region), Heat::cold) << i;
+        EXPECT_EQ(regions.read(6, 7 * region), Heat::cold) << i;
     }
-    for (unsigned i = 1; i < HotRegions::enough; ++i) { // by turns
-        EXPECT_FALSE(regions.missed(5, 0));
-        EXPECT_FALSE(regions.missed(5, region));
-        EXPECT_FALSE(regions.missed(6, 0));
+    EXPECT_EQ(regions.read(5, 8 * region - 1), Heat::fetch);
+    EXPECT_EQ(regions.read(6, 7 * region), Heat::fetch);
+    for (unsigned i = 0; i < 1000; ++i) {
+        EXPECT_EQ(regions.read(5, 7 * region), Heat::hot) << "told once";
     }
-    EXPECT_TRUE(regions.missed(6, 0));
-    EXPECT_TRUE(regions.missed(5, region));
-    EXPECT_TRUE(regions.missed(5, 0));
+    EXPECT_EQ(regions.read(5, 8 * region), Heat::fetch);
+}
+
+TEST(HotRegions, AnotherOneGetsThePlaceOfOneThatIsReadNoMore) {
+    constexpr std::uint64_t far = 4096 * HotRegions::region;
+    HotRegions regions;
+    for (unsigned i = 0; i < 100; ++i) {
+        regions.read(5, 0);
+    }
+    EXPECT_EQ(regions.read(5, far), Heat::cold);
+    EXPECT_EQ(regions.read(5, 0), Heat::hot) << "for one read of another";
+    unsigned reads = 0;
+    while (regions.read(5, far) != Heat::fetch && reads < 100) {
+        ++reads;
+    }
+    EXPECT_LT(reads, 20U);
+    EXPECT_EQ(regions.read(5, far), Heat::hot);
+    EXPECT_EQ(regions.read(5, 0), Heat::cold);
 }
 
 TEST(HotRegions, ReadsScatteredOverALargeDiskMakeNone) {
@@ -196,7 +216,7 @@ TEST(HotRegions, ReadsScatteredOverALargeDiskMakeNone) {
     std::mt19937_64 random(3);
     unsigned hot = 0;
     for (unsigned i = 0; i < 200'000; ++i) {
-        hot += regions.missed(5, random() % (std::uint64_t{1} << 40)) ? 1U : 0U; // 1 TiB
+        hot += regions.read(5, random() % (std::uint64_t{1} << 40)) != Heat::cold ? 1U : 0U; // 1 TiB
     }
     EXPECT_LT(hot, 20U);
 }
@@ -297,7 +317,7 @@ TEST_F(HeldReadTest, AHotRegionIsReadFromTheCache) {
     const Descriptor file(disk->open_file(false));
     for (unsigned i = 0; i < HotRegions::enough; ++i) {
         EXPECT_EQ(device_->reads, 0) << i;
-        ASSERT_FALSE(in_cache(i * 9 * page));
+        EXPECT_FALSE(in_cache((i + 1) * 9 * page)) << "a cold read leaves nothing in the cache";
         ASSERT_EQ(read(file.get(), i * 9 * page), static_cast<ssize_t>(page));
         EXPECT_TRUE(right(memory(), i * 9 * page));
     }
@@ -305,8 +325,17 @@ TEST_F(HeldReadTest, AHotRegionIsReadFromTheCache) {
     for (int i = 0; i < 1000 && !in_cache(200 * page); ++i) {
         std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
-    ASSERT_EQ(ftruncate(cached_.get(), 0), 0) << "what is gone from the disk and the cache";
-    EXPECT_EQ(read(file.get(), 200 * page), -1);
+    ASSERT_EQ(read(file.get(), 200 * page), static_cast<ssize_t>(page));
+    EXPECT_TRUE(right(memory(), 200 * page));
+    EXPECT_EQ(device_->reads, 1) << "from the cache, beside the device";
+    EXPECT_FALSE(in_cache(HotRegions::region)) << "another region";
+    // What has left the cache since comes into it again.
+    ASSERT_EQ(posix_fadvise(cached_.get(), 0, 0, POSIX_FADV_DONTNEED), 0);
+    ASSERT_FALSE(in_cache(100 * page));
+    ASSERT_EQ(read(file.get(), 100 * page), static_cast<ssize_t>(page));
+    EXPECT_TRUE(right(memory(), 100 * page));
+    EXPECT_EQ(device_->reads, 2);
+    EXPECT_TRUE(in_cache(100 * page));
     EXPECT_EQ(device_->held, 0);
 }
 
