@@ -3,8 +3,8 @@
 #pragma once
 
 #include "disk_content.h"
-#include "hasty_door.h"
 #include "scenario.h"
+#include "support/hasty_door.h"
 
 #include <filesystem>
 #include <map>

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Ploop disks: every verb that changes one, killed and failing at each of its changes. The disk is first read
 // as it lies, then opened for writing (which puts right what a kill left), then the verb runs again.
-#include "crash_states.h"
 #include "descriptor_lock.h"
 #include "image/session.h"
 #include "operations.h"
 #include "plan/job.h"
 #include "scenario.h"
+#include "support/crash_states.h"
 #include "support/run.h"
 #include "verb/compact.h"
 #include "verb/resize.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Every verb, killed and failing at each of its changes.
-#include "crash_states.h"
 #include "judge.h"
+#include "support/crash_states.h"
 #include "support/run.h"
 
 #include <disktool/error.h>

@@ -177,8 +177,6 @@ RecordingDoor::RecordingDoor(const fs::path& folder, FileDoor& real)
     first_identities_ = numbers_;
 }
 
-RecordingDoor::~RecordingDoor() = default;
-
 void RecordingDoor::fail_change(std::size_t number, int error_number) {
     change_failure_ = {number, error_number};
 }

@@ -10,8 +10,13 @@
 //         door.materialise(cut, Survivors::synced, after.path());
 //         check(after / "disk.qcow2");
 //     }
+//
+// What is left is made in memory (left_by), so that equal states can be told by their signature before anything
+// is written to a disk (put) and judged.
 #pragma once
 
+#include "support/folder_state.h"
+#include "support/hasty_door.h"
 #include "support/temporary_folder.h"
 
 #include <disktool/doors.h>
@@ -66,12 +71,14 @@ enum class Survivors {
     random,
 };
 
+class CrashStates;
+
 /// Everything that goes through this door and changes something must lie in `folder`. What other programs do
 /// there is not seen. Threads: any, as for every FileDoor; materialise and the like when the work is over.
 class RecordingDoor : public FileDoor {
   public:
-    /// Takes a copy of the folder as it is now.
-    explicit RecordingDoor(const std::filesystem::path& folder, FileDoor& real = real_doors().files);
+    /// Takes a copy of the folder as it is now. Syncs are recorded; whether they are done is for `real` to say.
+    explicit RecordingDoor(const std::filesystem::path& folder, FileDoor& real = hasty_doors().files);
     ~RecordingDoor() override;
 
     // What to let fail; counted from now, the next one is 1.
@@ -103,9 +110,14 @@ class RecordingDoor : public FileDoor {
     std::vector<std::size_t> cuts() const;
     /// "after 3 changes, the last: write 512 bytes at offset 0 of disk.img".
     std::string describe(std::size_t cut) const;
-    /// Empties `target`, which must be another folder, and puts there what the cut leaves.
+    /// What the cut leaves. Fast where a cut is the same as the last one asked for or a later one.
+    FolderState left_by(std::size_t cut, Survivors survivors, std::uint32_t seed = 0) const;
+    /// Empties `target`, which must be another folder, and puts the state there.
+    void put(const FolderState& state, const std::filesystem::path& target) const;
     void materialise(std::size_t cut, Survivors survivors, const std::filesystem::path& target,
-                     std::uint32_t seed = 0) const;
+                     std::uint32_t seed = 0) const {
+        put(left_by(cut, survivors, seed), target);
+    }
 
     std::unique_ptr<File> open(const std::string& path, OpenFlags flags) override;
     std::optional<FileStatus> status(const std::string& path, bool follow_links) override;
@@ -146,6 +158,9 @@ class RecordingDoor : public FileDoor {
     std::optional<Failure> sync_failure_;
     std::optional<std::uint64_t> space_;
     bool space_ended_ = true;
+
+    struct Replay;
+    mutable std::shared_ptr<Replay> replay_; ///< of left_by; shared, since it is not complete here
 };
 
 } // namespace disktool::test

@@ -65,6 +65,7 @@ class CheckCrash : public testing::Test {
         EXPECT_TRUE(mended.faults.empty());
         expect_no_worse(before, mended);
         const TemporaryFolder left;
+        std::set<std::uint64_t> seen;
         for (const std::size_t cut : door.cuts()) {
             for (const Survivors survivors :
                  {Survivors::all, Survivors::torn, Survivors::synced, Survivors::random}) {
@@ -72,7 +73,11 @@ class CheckCrash : public testing::Test {
                     SCOPED_TRACE(door.describe(cut) + ", survivors " +
                                  std::to_string(static_cast<int>(survivors)) + ", seed " +
                                  std::to_string(seed));
-                    door.materialise(cut, survivors, left.path(), seed);
+                    const auto state = door.left_by(cut, survivors, seed);
+                    if (!seen.insert(state.signature()).second) {
+                        continue;
+                    }
+                    door.put(state, left.path());
                     expect_no_worse(before, look_at(left / "root.hds"));
                     EXPECT_EQ(run_check(left / "root.hds", "Fcd").result.exit_code, 0);
                     const SeenImage again = look_at(left / "root.hds");

@@ -25,14 +25,6 @@ struct CutWork {
     std::function<void(const std::filesystem::path& folder)> judge;
 };
 
-inline std::size_t fingerprint_of(const std::filesystem::path& folder) {
-    std::string all;
-    for (const std::string& name : names_in(folder)) {
-        all += name + '\0' + read_file((folder / name).string());
-    }
-    return std::hash<std::string>()(all);
-}
-
 /// Killed between two changes, within one, and without power. Judges each state once; returns how many.
 inline std::size_t try_all_cuts(const CutWork& what) {
     const TemporaryFolder folder;
@@ -41,13 +33,14 @@ inline std::size_t try_all_cuts(const CutWork& what) {
     what.work(folder.path(), {door, real_doors().processes});
     EXPECT_GT(door.changes().size(), 2u);
     const TemporaryFolder left;
-    std::set<std::size_t> seen;
+    std::set<std::uint64_t> seen;
     for (const std::size_t cut : door.cuts()) {
         SCOPED_TRACE(door.describe(cut));
         const auto look = [&](Survivors survivors, std::uint32_t seed) {
             SCOPED_TRACE(testing::Message() << "survivors " << static_cast<int>(survivors) << " " << seed);
-            door.materialise(cut, survivors, left.path(), seed);
-            if (seen.insert(fingerprint_of(left.path())).second) {
+            const auto state = door.left_by(cut, survivors, seed);
+            if (seen.insert(state.signature()).second) {
+                door.put(state, left.path());
                 what.judge(left.path());
             }
         };

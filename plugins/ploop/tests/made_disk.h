@@ -4,6 +4,7 @@
 
 #include "check.h"
 #include "operations.h"
+#include "support/hasty_door.h"
 #include "support/recording_door.h"
 #include "support/temporary_folder.h"
 
@@ -58,7 +59,7 @@ inline std::span<const std::byte> bytes_of(const std::string& text) {
 }
 
 inline void make_delta(const std::string& path, const MadeDelta& made) {
-    FileDoor& files = real_doors().files;
+    FileDoor& files = disktool::test::hasty_doors().files;
     if (made.raw) {
         std::string content(made.disk_clusters * made.cluster_sectors * sector_size, '\0');
         for (const std::uint64_t number : made.clusters) {
@@ -98,7 +99,7 @@ inline std::string make_chain(const std::filesystem::path& folder, const std::ve
         }
     }
     const std::string path = (folder / "DiskDescriptor.xml").string();
-    descriptor.store(real_doors().files, path);
+    descriptor.store(disktool::test::hasty_doors().files, path);
     return path;
 }
 
@@ -194,7 +195,7 @@ struct Opened {
     std::shared_ptr<std::vector<std::string>> lines = std::make_shared<std::vector<std::string>>();
 };
 
-inline Opened open_disk(const std::string& descriptor_path, Doors doors = real_doors()) {
+inline Opened open_disk(const std::string& descriptor_path, Doors doors = disktool::test::hasty_doors()) {
     Opened opened;
     DiskOptions options;
     options.wait = std::chrono::seconds(0);
@@ -203,7 +204,7 @@ inline Opened open_disk(const std::string& descriptor_path, Doors doors = real_d
     return opened;
 }
 
-inline RunReport run(Plan plan, Doors doors = real_doors(), CancelToken* cancel = nullptr) {
+inline RunReport run(Plan plan, Doors doors = disktool::test::hasty_doors(), CancelToken* cancel = nullptr) {
     return run_plan(plan, doors, cancel, {});
 }
 

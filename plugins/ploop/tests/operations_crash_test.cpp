@@ -11,6 +11,7 @@ namespace disktool::ploop::operations_test {
 
 namespace {
 
+using disktool::test::hasty_doors;
 using disktool::test::read_file;
 using disktool::test::RecordingDoor;
 using disktool::test::Survivors;
@@ -29,15 +30,6 @@ struct Verb {
     friend void PrintTo(const Verb& verb, std::ostream* out) { *out << verb.name; }
 };
 
-std::size_t fingerprint(const std::filesystem::path& folder) {
-    std::string all;
-    for (const std::string& name : names_in(folder)) {
-        all += name + '\0' +
-               (name.find("disktool-job") == std::string::npos ? read_file((folder / name).string()) : "");
-    }
-    return std::hash<std::string>()(all);
-}
-
 class OperationsCrash : public testing::TestWithParam<Verb> {
   protected:
     void SetUp() override { path = fresh(folder); }
@@ -55,7 +47,7 @@ class OperationsCrash : public testing::TestWithParam<Verb> {
         return made;
     }
 
-    static void run_verb(const std::string& descriptor_path, Doors doors = real_doors()) {
+    static void run_verb(const std::string& descriptor_path, Doors doors = hasty_doors()) {
         const auto opened = open_disk(descriptor_path, doors);
         run(GetParam().plan(*opened.disk, directory_of(descriptor_path)), doors);
     }
@@ -128,15 +120,16 @@ TEST_P(OperationsCrash, ACutLeavesTheOldDiskOrTheNewOne) {
     run_verb(path, {door, real_doors().processes});
     ASSERT_GT(door.changes().size(), 4u);
     TemporaryFolder after;
-    std::set<std::size_t> seen;
+    std::set<std::uint64_t> seen;
     for (const std::size_t cut : door.cuts()) {
         SCOPED_TRACE(door.describe(cut));
         const auto look = [&](Survivors survivors, std::uint32_t seed) {
-            door.materialise(cut, survivors, after.path(), seed);
-            adopt_inodes(after.path());
-            if (!seen.insert(fingerprint(after.path())).second) {
+            const auto left = door.left_by(cut, survivors, seed);
+            if (!seen.insert(left.signature()).second) {
                 return;
             }
+            door.put(left, after.path());
+            adopt_inodes(after.path());
             SCOPED_TRACE(testing::Message() << "survivors " << static_cast<int>(survivors) << " " << seed);
             judge(after / "DiskDescriptor.xml");
         };
@@ -189,13 +182,14 @@ TEST_P(OperationsCrash, ACutWithinTheRecovery) {
         adopt_inodes(killed.path());
         RecordingDoor second(killed.path());
         ASSERT_NO_THROW(open_disk(killed / "DiskDescriptor.xml", {second, real_doors().processes}));
-        std::set<std::size_t> seen;
+        std::set<std::uint64_t> seen;
         for (const std::size_t second_cut : second.cuts()) {
             SCOPED_TRACE(second.describe(second_cut));
             for (const Survivors survivors : {Survivors::torn, Survivors::synced}) {
-                second.materialise(second_cut, survivors, after.path());
-                adopt_inodes(after.path());
-                if (seen.insert(fingerprint(after.path())).second) {
+                const auto left = second.left_by(second_cut, survivors);
+                if (seen.insert(left.signature()).second) {
+                    second.put(left, after.path());
+                    adopt_inodes(after.path());
                     judge(after / "DiskDescriptor.xml");
                 }
                 if (HasFailure()) {

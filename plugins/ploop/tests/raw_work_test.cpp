@@ -59,14 +59,6 @@ void carry_out(const Change& change, const std::string& path, Doors doors) {
     work.commit(commit);
 }
 
-std::size_t fingerprint(const std::filesystem::path& folder) {
-    std::string all;
-    for (const std::string& name : names_in(folder)) {
-        all += name + '\0' + read_file((folder / name).string());
-    }
-    return std::hash<std::string>()(all);
-}
-
 class RawWorkCrash : public testing::TestWithParam<Change> {
   protected:
     void SetUp() override { fresh(); }
@@ -106,7 +98,7 @@ class RawWorkCrash : public testing::TestWithParam<Change> {
 
     void cut_everywhere(const RecordingDoor& door, const std::function<void(const std::string&)>& look) {
         TemporaryFolder left;
-        std::set<std::size_t> seen;
+        std::set<std::uint64_t> seen;
         for (const std::size_t cut : door.cuts()) {
             std::vector<std::pair<Survivors, std::uint32_t>> fates = {
                 {Survivors::all, 0}, {Survivors::torn, 0}, {Survivors::synced, 0}};
@@ -115,10 +107,11 @@ class RawWorkCrash : public testing::TestWithParam<Change> {
             }
             for (const auto& [survivors, seed] : fates) {
                 SCOPED_TRACE(door.describe(cut) + ", survivors " + std::to_string(static_cast<int>(survivors)));
-                door.materialise(cut, survivors, left.path(), seed);
-                if (!seen.insert(fingerprint(left.path())).second) {
+                const auto state = door.left_by(cut, survivors, seed);
+                if (!seen.insert(state.signature()).second) {
                     continue;
                 }
+                door.put(state, left.path());
                 look(left / "DiskDescriptor.xml");
                 if (HasFatalFailure()) {
                     return;

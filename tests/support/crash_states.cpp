@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "crash_states.h"
+#include "support/crash_states.h"
 
 #include <disktool/doors.h>
 
@@ -120,17 +120,31 @@ void CrashStates::advance(std::size_t cut) {
             change_name(seen_, change);
             pending_names_.push_back(&change);
         } else if (change.kind == ChangeKind::sync) {
-            for (const Change* pending : pending_content_[change.file]) {
-                change_content(durable_.files.at(change.file), *pending);
-            }
-            pending_content_.erase(change.file);
+            settle_content(change.file);
+        } else if (change.kind == ChangeKind::failed_sync) {
+            Pending& pending = pending_content_[change.file];
+            pending.doubtful = pending.entries.size();
         } else if (change.kind == ChangeKind::sync_directory) {
             settle_names(change);
         } else {
             change_content(seen_.files.at(change.file), change);
-            pending_content_[change.file].push_back(&change);
+            pending_content_[change.file].entries.push_back({&change, false});
         }
     }
+}
+
+void CrashStates::settle_content(std::size_t file) {
+    Pending& pending = pending_content_[file];
+    if (pending.doubtful > 0) {
+        for (std::size_t i = pending.doubtful; i < pending.entries.size(); ++i) {
+            pending.entries[i].durable = true;
+        }
+        return;
+    }
+    for (const auto& entry : pending.entries) {
+        change_content(durable_.files.at(file), *entry.change);
+    }
+    pending.entries.clear();
 }
 
 /// File systems keep changes to names in a journal in order: all up to the last one of that folder.
@@ -160,6 +174,18 @@ FolderState CrashStates::torn_state() const {
     return state;
 }
 
+FolderState CrashStates::synced_state() const {
+    FolderState state = durable_;
+    for (const auto& [number, pending] : pending_content_) {
+        for (const auto& entry : pending.entries) {
+            if (entry.durable) {
+                change_content(state.files.at(number), *entry.change);
+            }
+        }
+    }
+    return state;
+}
+
 FolderState CrashStates::random_state(std::uint32_t seed) const {
     std::mt19937 random(seed * 7919 + static_cast<std::uint32_t>(cut_));
     FolderState state = durable_;
@@ -167,9 +193,13 @@ FolderState CrashStates::random_state(std::uint32_t seed) const {
     for (std::size_t i = 0; i < surviving; ++i) {
         change_name(state, *pending_names_[i]);
     }
-    for (const auto& [number, changes] : pending_content_) {
+    for (const auto& [number, pending] : pending_content_) {
         MemoryFile& file = state.files.at(number);
-        for (const Change* change : changes) {
+        for (const auto& [change, durable] : pending.entries) {
+            if (durable) {
+                change_content(file, *change);
+                continue;
+            }
             switch (random() % 3) {
             case 0:
                 break;
@@ -193,7 +223,7 @@ FolderState CrashStates::state(Survivors survivors, std::uint32_t seed) const {
     case Survivors::torn:
         return torn_state();
     case Survivors::synced:
-        return durable_;
+        return synced_state();
     case Survivors::random:
         break;
     }
@@ -201,17 +231,11 @@ FolderState CrashStates::state(Survivors survivors, std::uint32_t seed) const {
 }
 
 void CrashStates::store(const FolderState& state, const fs::path& target) const {
-    for (const auto& entry : fs::directory_iterator(target)) {
-        fs::remove_all(entry.path());
-    }
+    door_.put(state, target);
     std::map<std::uint64_t, std::uint64_t> inodes; // the original's, the copy's
     for (const auto& [name, number] : state.names) {
-        if (is_record(name)) {
-            continue;
-        }
-        state.files.at(number).store((target / name).string(), 0600);
         for (const auto& [inode, file] : numbers_by_inode_) {
-            if (file == number) {
+            if (file == number && !is_record(name)) {
                 inodes[inode] = real_doors().files.status((target / name).string(), false)->inode;
             }
         }

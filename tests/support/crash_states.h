@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// What a folder holds after a crash, for each of thousands of moments of one recorded run. The rules are those
-// of RecordingDoor::materialise, but one moment is made from the one before it, in memory.
+// What a folder holds after a crash, for each moment of one recorded run. One moment is made from the one
+// before it, in memory.
+//
+// A file's content and its names are kept apart, as a file system keeps them. Content is durable once that file
+// was synced; names are durable once the folder was synced, and since file systems keep changes to names in a
+// journal in order, all earlier ones are so, too.
 #pragma once
 
-#include "memory_file.h"
+#include "support/folder_state.h"
 #include "support/recording_door.h"
 
 #include <cstdint>
@@ -15,30 +19,34 @@
 
 namespace disktool::test {
 
-/// Files with their names, as a crash leaves them.
-struct FolderState {
-    std::map<std::size_t, MemoryFile> files; ///< by the recorder's number
-    std::map<std::string, std::size_t> names;
-
-    /// Equal for equal states.
-    std::uint64_t signature() const;
-};
-
 /// Goes through the moments of a run, first to last. Threads: one at a time.
 class CrashStates {
   public:
-    /// Only when the run is over. No change may have failed.
+    /// Only when the run is over.
     explicit CrashStates(const RecordingDoor& door);
 
     /// To the moment after so many changes; not backwards.
     void advance(std::size_t cut);
     FolderState state(Survivors survivors, std::uint32_t seed = 0) const;
-    /// Empties the folder and puts the state there. A job's record names files by their inode numbers and by
-    /// their folder: it gets those of the new files.
+    /// Empties the folder and puts the state there, as RecordingDoor::put does. A job's record names files by
+    /// their inode numbers and by their folder: it gets those of the new files.
     void store(const FolderState& state, const std::filesystem::path& target) const;
 
   private:
+    /// Of one file, what is not part of durable_. No sync makes good what was written before a failed one: that
+    /// stays here for good, and with it what comes after, which must not be done before it.
+    struct Pending {
+        struct Entry {
+            const Change* change;
+            bool durable;
+        };
+        std::vector<Entry> entries;
+        std::size_t doubtful = 0; ///< so many of them come before a failed sync
+    };
+
+    void settle_content(std::size_t file);
     void settle_names(const Change& sync);
+    FolderState synced_state() const;
     FolderState random_state(std::uint32_t seed) const;
     FolderState torn_state() const;
 
@@ -48,7 +56,7 @@ class CrashStates {
     FolderState before_last_;                               ///< all but the last change
     FolderState durable_;                                   ///< what surely is on stable storage
     std::vector<const Change*> pending_names_;
-    std::map<std::size_t, std::vector<const Change*>> pending_content_; ///< by file
+    std::map<std::size_t, Pending> pending_content_; ///< by file
     std::size_t cut_ = 0;
 };
 

@@ -30,4 +30,7 @@ class HastyDoor final : public FileDoor {
     FileDoor& real_ = real_doors().files;
 };
 
+/// One that lives as long as the program, and the real processes.
+Doors hasty_doors();
+
 } // namespace disktool::test

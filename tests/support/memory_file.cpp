@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "memory_file.h"
+#include "support/memory_file.h"
 
 #include <disktool/doors.h>
 
