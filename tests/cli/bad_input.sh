@@ -81,12 +81,12 @@ raw_disk; poke disk.raw 528 ffffffff; poke disk.raw $(( (64 << 20) - 512 + 16 ))
 raw_disk; poke disk.raw 528 ffffffff; again gpt-one.qcow2
 expect 0 "$TOOL" compact --info --hdd gpt-one.qcow2
 expect 0 "$TOOL" resize --info --hdd gpt-one.qcow2; says "primary GPT"; says "damaged"
-truncate -s 64M mbr.raw; echo 'start=2048,size=40000,type=83' | sfdisk -q --label dos mbr.raw
+truncate -s 64M mbr.raw; echo 'start=2048,size=40000,type=83' | sfdisk -q --no-tell-kernel --label dos mbr.raw
 cp mbr.raw m; poke m 458 ffffff7f; qemu-img convert -O qcow2 m beyond.qcow2; both 7 "beyond" beyond.qcow2
 cp mbr.raw m; poke m 462 0000830000000000 ; poke m 466 0000000000100000 ; poke m 470 0010000000900000
 printf '\x00\x00\x00\x00\x83\x00\x00\x00\x00\x10\x00\x00\x00\x90\x00\x00' | dd of=m bs=1 seek=462 conv=notrunc status=none
 qemu-img convert -O qcow2 m overlap.qcow2; both 7 "overlap" overlap.qcow2
-truncate -s 64M ext.raw; printf 'start=2048,size=8192,type=83\ntype=5\nsize=8192,type=83\n' | sfdisk -q --label dos ext.raw
+truncate -s 64M ext.raw; printf 'start=2048,size=8192,type=83\ntype=5\nsize=8192,type=83\n' | sfdisk -q --no-tell-kernel --label dos ext.raw
 ebr=$(sfdisk -J ext.raw | jq '.partitiontable.partitions[1].start * 512')
 printf '\x00\x00\x00\x00\x05\x00\x00\x00\x00\x00\x00\x00\x00\x10\x00\x00' | dd of=ext.raw bs=1 seek=$((ebr + 462)) conv=notrunc status=none
 qemu-img convert -O qcow2 ext.raw ebrloop.qcow2; both 7 "extended" ebrloop.qcow2

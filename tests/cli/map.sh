@@ -63,7 +63,7 @@ expect 2 "$TOOL" map --hdd d.qcow2 --svg .; expect 3 "$TOOL" map --hdd d.qcow2 -
 
 # Several partitions, of which the small ones are not hidden either; an overlay; snapshots.
 truncate -s 1G m.raw
-printf 'start=2048,size=4M\nsize=500M\nsize=2M\n' | sfdisk -q --label gpt m.raw
+printf 'start=2048,size=4M\nsize=500M\nsize=2M\n' | sfdisk -q --no-tell-kernel --label gpt m.raw
 mkfs.ext4 -q -F -E offset=$((2048 * 512 + (4 << 20))) m.raw 500M
 qemu-img convert -O qcow2 m.raw m.qcow2
 expect 0 "$TOOL" map --hdd m.qcow2; [[ $(sed -n 1p out) =~ ^1\ 2-+3$ ]] || die "marks: $(sed -n 1p out)"

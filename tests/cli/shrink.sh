@@ -14,7 +14,7 @@ expect 0 "$TOOL" resize --hdd blank.qcow2 --size 100 --discard-tail; says "throw
 qemu-io -f qcow2 -c 'read -P 5 1M 3M' blank.qcow2 | grep -q 'read 3145728' || die "data before the cut is gone"
 qemu-img check -q blank.qcow2
 # An empty table is no better than none.
-qemu-img create -q -f raw empty.raw 64M; echo 'label: gpt' | sfdisk -q empty.raw; qemu-img convert -O qcow2 empty.raw empty.qcow2
+qemu-img create -q -f raw empty.raw 64M; echo 'label: gpt' | sfdisk -q --no-tell-kernel empty.raw; qemu-img convert -O qcow2 empty.raw empty.qcow2
 unchanged empty.qcow2 -- expect 8 "$TOOL" resize --hdd empty.qcow2 --size 32; says "--discard-tail"
 
 # --- a physical volume on the whole disk is kept (the original leaves an empty image and says nothing)
@@ -50,7 +50,7 @@ done
 
 # --- --partition N: another than the last, as far as its neighbour lets it
 truncate -s 200M parts.raw
-printf 'label: gpt\n1: start=2048, size=40960\n2: start=204800, size=40960\n3: start=102400, size=40960\n' | sfdisk -q parts.raw
+printf 'label: gpt\n1: start=2048, size=40960\n2: start=204800, size=40960\n3: start=102400, size=40960\n' | sfdisk -q --no-tell-kernel parts.raw
 for n in 1 2 3; do
   start=$(sfdisk -J parts.raw | jq ".partitiontable.partitions[] | select(.node | endswith(\"$n\")) | .start")
   mke2fs -q -t ext4 -E offset=$((start * 512)) -L part$n parts.raw 20480k

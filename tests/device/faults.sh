@@ -3,7 +3,7 @@
 # process is killed at work. Nothing may hang: each command has its time.
 source "$(dirname "$0")/process_common.sh"
 N=$FIRST
-truncate -s 64M disk.img; sgdisk -n 1:2048:0 disk.img > /dev/null
+truncate -s 64M disk.img; echo start=2048 | sfdisk -q --no-tell-kernel --label gpt disk.img
 config="{\"image\": \"$WORK/disk.img\", \"minor\": $N}"
 mkdir m1
 quick() { timeout 10 "$@"; local s=$?; [ $s != 124 ] || die "hangs: $*"; return $s; } # 124: it hung

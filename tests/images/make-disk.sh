@@ -33,9 +33,11 @@ raw=$work/disk.raw
 truncate -s "${size}M" "$raw"
 start=$((2048 * 512))
 case $table in
-  mbr) echo 'start=2048, type=83, bootable' | sfdisk -q --label dos "$raw" ;;
-  gpt) sgdisk -n 1:2048:0 -t 1:8300 -c 1:data "$raw" > /dev/null ;;
-  logical) printf 'start=2048,size=8M,type=83\ntype=5\ntype=83\n' | sfdisk -q --label dos "$raw" ;;
+  mbr) echo 'start=2048, type=83, bootable' | sfdisk -q --no-tell-kernel --label dos "$raw" ;;
+  # As sgdisk makes it, which sleeps for a second and syncs the whole host when it writes a table; so does sfdisk, for a
+  # quarter of a second, where it is to tell the kernel.
+  gpt) printf 'first-lba: 34\nstart=2048,size=%d,type=L,name=data\n' $((size * 2048 - 33 - 2048)) | sfdisk -q --no-tell-kernel --label gpt "$raw" ;;
+  logical) printf 'start=2048,size=8M,type=83\ntype=5\ntype=83\n' | sfdisk -q --no-tell-kernel --label dos "$raw" ;;
   none) start=0 ;;
   *) echo "make-disk.sh: unknown table $table" >&2; exit 2 ;;
 esac

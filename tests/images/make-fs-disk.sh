@@ -26,10 +26,12 @@ stream small 600000 | split -b 6000 -a 3 -d - "$work/files/s"
 raw=$work/disk.raw end=$((size - tail))
 truncate -s "${size}M" "$raw"
 case $table in
-  gpt) sgdisk -n "1:2048:+8M" -n "2:20480:$((end * 2048 - (tail ? 1 : 2048)))" "$raw" > /dev/null ;;
-  mbr) printf 'start=2048,size=16384,type=83\nstart=20480,size=%d,type=83\n' $((end * 2048 - 20480)) | sfdisk -q --label dos "$raw" ;;
+  # Not by sgdisk, which sleeps for a second and syncs the whole host.
+  gpt) printf 'first-lba: 34\nstart=2048,size=8M,type=L\nstart=20480,size=%d,type=L\n' $((end * 2048 - (tail ? 0 : 2047) - 20480)) |
+    sfdisk -q --no-tell-kernel --label gpt "$raw" ;;
+  mbr) printf 'start=2048,size=16384,type=83\nstart=20480,size=%d,type=83\n' $((end * 2048 - 20480)) | sfdisk -q --no-tell-kernel --label dos "$raw" ;;
   logical) printf 'start=2048,size=16384,type=83\nstart=20480,size=%d,type=f\nstart=22528,size=%d,type=83\n' $((end * 2048 - 20480)) $((end * 2048 - 22528)) |
-    sfdisk -q --label dos "$raw" ;;
+    sfdisk -q --no-tell-kernel --label dos "$raw" ;;
   none) ;;
   *) echo "make-fs-disk.sh: unknown table $table" >&2; exit 2 ;;
 esac
@@ -42,8 +44,8 @@ part=$work/part.raw
 truncate -s "$length" "$part"
 fill() { # DEVICE MOUNT_COMMAND...
   "$@" "$work/m"
-  cp "$work"/files/* "$work/m"; sync
-  rm "$work"/m/big[1357].bin "$work"/m/s*[13579]; sync
+  cp "$work"/files/* "$work/m"; sync -f "$work/m"
+  rm "$work"/m/big[1357].bin "$work"/m/s*[13579]; sync -f "$work/m"
   umount "$work/m"
 }
 case $fs in
@@ -67,7 +69,7 @@ case $fs in
     offset=$(lvm_ pvs --noheadings --nosuffix --units b -o pe_start "$loop" | tr -d ' ')
     extent=$((4 << 20)) bytes=$(lvm_ lvs --noheadings --nosuffix --units b -o lv_size vgmatrix/data | tr -d ' ')
     truncate -s "$bytes" "$work/lv.raw"; mkfs.ext4 -q -F "$work/lv.raw"
-    mount -o loop "$work/lv.raw" "$work/m"; cp "$work"/files/* "$work/m"; sync; rm "$work"/m/big[1357].bin "$work"/m/s*[13579]; umount "$work/m"
+    mount -o loop "$work/lv.raw" "$work/m"; cp "$work"/files/* "$work/m"; sync -f "$work/m"; rm "$work"/m/big[1357].bin "$work"/m/s*[13579]; umount "$work/m"
     dd if="$work/lv.raw" of="$loop" bs=1M seek=$(((offset + 5 * extent) >> 20)) conv=notrunc,sparse status=none
     losetup -d "$loop"; loop= ;;
   *) echo "make-fs-disk.sh: unknown file system $fs" >&2; exit 2 ;;
