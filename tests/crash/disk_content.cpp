@@ -4,9 +4,12 @@
 #include "support/run.h"
 #include "support/temporary_folder.h"
 
+#include <disktool/doors.h>
+
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 namespace disktool::test {
@@ -15,8 +18,8 @@ namespace {
 
 constexpr std::uint64_t block = 4096;
 
-bool all_zero(const char* bytes, std::uint64_t length) {
-    return length == 0 || (bytes[0] == 0 && std::memcmp(bytes, bytes + 1, length - 1) == 0);
+bool all_zero(const std::byte* bytes, std::uint64_t length) {
+    return length == 0 || (bytes[0] == std::byte{0} && std::memcmp(bytes, bytes + 1, length - 1) == 0);
 }
 
 } // namespace
@@ -29,15 +32,48 @@ DiskContent DiskContent::by_qemu(const std::string& image, const std::string& sn
     }
     command.insert(command.end(), {image, folder / "raw"});
     run_tool(command);
-    const std::string text = read_file(folder / "raw");
+    const std::unique_ptr<File> file = real_doors().files.open(folder / "raw", {});
     DiskContent content;
-    content.bytes_.assign(text.begin(), text.end());
-    for (std::uint64_t at = 0; at < content.size(); at += block) {
-        if (!all_zero(content.bytes_.data() + at, std::min(block, content.size() - at))) {
-            content.used_.push_back(at);
+    content.size_ = file->status().size;
+    std::vector<std::byte> buffer(1 << 20);
+    for (std::uint64_t at = 0; at < content.size_;) {
+        at = file->next_data(at).value_or(content.size_) / block * block;
+        const auto piece = std::span(buffer).first(std::min<std::uint64_t>(buffer.size(), content.size_ - at));
+        file->read(at, piece);
+        for (std::uint64_t i = 0; i < piece.size(); i += block) {
+            const auto part = piece.subspan(i, std::min<std::uint64_t>(block, piece.size() - i));
+            if (!all_zero(part.data(), part.size())) {
+                content.used_.push_back(at + i);
+                content.bytes_.insert(content.bytes_.end(), part.begin(), part.end());
+                content.bytes_.resize(content.used_.size() * block);
+            }
         }
+        at += piece.size();
     }
     return content;
+}
+
+std::optional<std::uint64_t> DiskContent::first_other(Range range, const std::byte* read) const {
+    static constexpr std::array<std::byte, block> zeros{};
+    const auto first = std::ranges::lower_bound(used_, range.offset / block * block);
+    auto used = static_cast<std::size_t>(first - used_.begin());
+    if (read == nullptr && (used == used_.size() || used_[used] >= range.end())) {
+        return std::nullopt;
+    }
+    for (std::uint64_t at = range.offset; at < range.end();) {
+        const std::uint64_t within = at % block;
+        const std::uint64_t length = std::min(block - within, range.end() - at);
+        const bool is_used = used < used_.size() && used_[used] == at - within;
+        const std::byte* expected = (is_used ? bytes_.data() + used * block : zeros.data()) + within;
+        const std::byte* found = read == nullptr ? zeros.data() : read + (at - range.offset);
+        if (std::memcmp(expected, found, length) != 0) {
+            return at + static_cast<std::uint64_t>(std::mismatch(expected, expected + length, found).first -
+                                                   expected);
+        }
+        used += is_used ? 1 : 0;
+        at += length;
+    }
+    return std::nullopt;
 }
 
 std::optional<std::string> DiskContent::difference(BlockDevice& device) const {
@@ -46,27 +82,17 @@ std::optional<std::string> DiskContent::difference(BlockDevice& device) const {
     }
     std::vector<std::byte> buffer(1 << 20);
     for (const Extent& extent : device.extents({0, size()})) {
-        const std::uint64_t end = extent.range.end();
         if (extent.kind != ExtentKind::data) {
-            const std::uint64_t first = extent.range.offset / block * block;
-            for (auto it = std::lower_bound(used_.begin(), used_.end(), first); it != used_.end() && *it < end;
-                 ++it) {
-                const std::uint64_t from = std::max(*it, extent.range.offset);
-                if (!all_zero(bytes_.data() + from, std::min(end, *it + block) - from)) {
-                    return fmt::format("zeros at {}", from);
-                }
+            if (const auto other = first_other(extent.range, nullptr)) {
+                return fmt::format("zeros at {}", *other);
             }
             continue;
         }
-        for (std::uint64_t at = extent.range.offset; at < end;) {
-            const std::uint64_t length = std::min<std::uint64_t>(buffer.size(), end - at);
+        for (std::uint64_t at = extent.range.offset; at < extent.range.end();) {
+            const std::uint64_t length = std::min<std::uint64_t>(buffer.size(), extent.range.end() - at);
             device.read(at, std::span(buffer).first(length));
-            if (std::memcmp(buffer.data(), bytes_.data() + at, length) != 0) {
-                std::uint64_t i = 0;
-                while (static_cast<char>(buffer[i]) == bytes_[at + i]) {
-                    ++i;
-                }
-                return fmt::format("another byte at {}", at + i);
+            if (const auto other = first_other({at, length}, buffer.data())) {
+                return fmt::format("another byte at {}", *other);
             }
             at += length;
         }

@@ -16,14 +16,19 @@ class DiskContent {
     /// As qemu-img reads the image, with its chain; or one of its internal snapshots.
     static DiskContent by_qemu(const std::string& image, const std::string& snapshot = "");
 
-    std::uint64_t size() const { return bytes_.size(); }
-    bool operator==(const DiskContent& other) const { return bytes_ == other.bytes_; }
+    std::uint64_t size() const { return size_; }
+    bool operator==(const DiskContent&) const = default;
     /// None: equal, in size too. What the device knows to be zeros is not read.
     std::optional<std::string> difference(BlockDevice& device) const;
 
   private:
-    std::vector<char> bytes_;
-    std::vector<std::uint64_t> used_; ///< offsets of the 4 KiB blocks that hold something
+    /// The first byte of a range that is not as here; none: all are. `read` is what it holds, or none for
+    /// zeros.
+    std::optional<std::uint64_t> first_other(Range range, const std::byte* read) const;
+
+    std::uint64_t size_ = 0;
+    std::vector<std::uint64_t> used_; ///< offsets of the 4 KiB blocks that hold something, all else is zeros
+    std::vector<std::byte> bytes_;    ///< of these blocks, one behind the other
 };
 
 } // namespace disktool::test
