@@ -12,7 +12,9 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <stdexcept>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -121,6 +123,11 @@ std::string run_tool(std::vector<std::string> argv) {
 
 int exit_status_of(std::vector<std::string> argv) {
     return result_of(std::move(argv)).exit_status;
+}
+
+bool long_form() {
+    const char* const value = std::getenv("DISKTOOL_LONG");
+    return value != nullptr && std::string_view(value) != "0";
 }
 
 } // namespace disktool::test

@@ -15,4 +15,7 @@ int exit_status_of(std::vector<std::string> argv);
 /// Both streams and the exit status, whatever it is.
 CommandResult result_of(std::vector<std::string> argv);
 
+/// Has somebody asked for all that the tests can try, which takes a multiple of the time (docs/crash-tests.md)?
+bool long_form();
+
 } // namespace disktool::test

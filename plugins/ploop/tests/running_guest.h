@@ -170,6 +170,9 @@ class Guest {
     void compare(const Place& at, std::span<std::byte> model) {
         Bytes read(at.length);
         device_.read(at.offset, read);
+        if (same_bytes(read, model)) {
+            return;
+        }
         const auto differs = std::ranges::mismatch(read, model);
         if (differs.in1 != read.end()) {
             complain("wrong data at " +
