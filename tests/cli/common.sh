@@ -12,6 +12,8 @@ cleanup() { local c; for c in "${AT_EXIT[@]}"; do eval "$c" 2> /dev/null || true
 trap cleanup EXIT
 cd "$WORK"
 
+# How often something random is tried: $1 times, and $2 times with DISKTOOL_LONG=1 (docs/crash-tests.md).
+often() { if [ "${DISKTOOL_LONG:-0}" = 0 ]; then echo "$1"; else echo "$2"; fi; }
 die() { echo "FAILED: $*" >&2; exit 1; }
 
 # expect CODE COMMAND...: runs it; its streams are in $WORK/out and $WORK/err (and $OUT, $ERR); any other exit status fails.
@@ -34,7 +36,7 @@ is() { local value; value=$(json "$1"); [ "$value" = "$2" ] || die "$1 is $value
 # running PID: one of its threads is; the first may be a zombie while another still holds what the process has open.
 running() { grep -qs '^State:[[:space:]]*[^ZX]' "/proc/$1/task/"*/status; }
 not() { ! "$@"; }
-soon() { local i; for ((i = 0; i < 100; i++)); do "$@" && return; sleep 0.1; done; die "not within 10 s: $*"; }
+soon() { local end=$((SECONDS + 11)); while [ $SECONDS -lt $end ]; do "$@" && return; sleep 0.02; done; die "not within 10 s: $*"; }
 
 # Everything by which a file could have changed.
 fingerprint() { stat -c '%i %s %b %Y %Z %a %u %g' "$@"; sha256sum "$@"; }

@@ -2,7 +2,7 @@
 # Everything at once on a mounted disk: fio writes and verifies while snapshots are made, mounted, merged and deleted, space is
 # given back, and the disk grows; then it is unmounted and checked. `SECONDS_OF_LOAD=3600 tests/device/load.sh` is the soak.
 source "$(dirname "$0")/common.sh"
-long=${SECONDS_OF_LOAD:-40}
+long=${SECONDS_OF_LOAD:-$(often 15 40)}
 mkdir d mnt snap; cd d
 expect 0 "$PLOOP" init -s 900M root.hdd
 expect 0 "$PLOOP" mount -m "$WORK/mnt" $X

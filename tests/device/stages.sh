@@ -3,7 +3,7 @@
 # can be had again. The steps are system calls, which strace counts.
 source "$(dirname "$0")/process_common.sh"
 N=$FIRST
-truncate -s 16M disk.img; sgdisk -n 1:2048:+4M -n 2:0:+4M disk.img > /dev/null
+truncate -s 16M disk.img; printf 'start=2048,size=4M\nsize=4M\n' | sfdisk -q --no-tell-kernel --label gpt disk.img
 config="{\"image\": \"$WORK/disk.img\", \"minor\": $N, \"threads\": 2}"
 export LSAN_OPTIONS=detect_leaks=0 # which cannot be where another program traces
 strace -o /dev/null true 2> err || { echo "no strace here: $(cat err)"; exit 77; }
@@ -18,9 +18,13 @@ cleared() {
   gone $N || die "$1: left: $(ls "$DISKTOOL_RUN" /dev/ploop$N* 2> /dev/null; "$CLIENT" loops)"
 }
 
+# How many steps are taken at a time, and how many of their kills there must have been. The release tree takes all of them; with
+# sanitizers, which make each start slow, each third one shows what they say.
+stride=1
+! sanitized || stride=$(often 3 1)
 starts=0
 for call in mkdir openat fcntl rename fsmount clone3 ioctl mknod socket bind poll; do
-  for ((k = 1; k <= 60; k++)); do
+  for ((k = 1; k <= 60; k += stride)); do
     # Of openat most are the program's own libraries and /sys: every fifth will do.
     [ $call != openat ] || k=$((k + 4))
     status=0; : > ready
@@ -39,11 +43,11 @@ for call in mkdir openat fcntl rename fsmount clone3 ioctl mknod socket bind pol
   done
 done
 echo "killed in $starts steps of the start"
-[ $starts -gt 40 ] || die "too few of the steps were hit"
+[ $((starts * stride)) -gt 40 ] || die "too few of the steps were hit"
 
 stops=0
 for call in openat ioctl unlink close munmap; do
-  for ((k = 1; k <= 40; k++)); do
+  for ((k = 1; k <= 40; k += stride)); do
     [ $call != openat ] && [ $call != close ] || k=$((k + 3))
     start "$PLAIN" "$config"; pid=$(state .pid); : > attached
     strace -f -o trace -p "$pid" -e trace=$call -e inject=$call:signal=SIGKILL:when=$k 2> attached & tracer=$!
@@ -56,6 +60,6 @@ for call in openat ioctl unlink close munmap; do
   done
 done
 echo "killed in $stops steps of the stop"
-[ $stops -gt 20 ] || die "too few of the steps were hit"
+[ $((stops * stride)) -gt 20 ] || die "too few of the steps were hit"
 start "$PLAIN" "$config"; ask $N stop; gone $N
 no_reports

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # SIGKILL of ploop and of all that it has started, at random moments of every long verb: the next run that opens the disk for
 # writing finds or makes the old disk or the new one with all its snapshots, and leaves nothing beside it; then the verb does
-# its work. The moments are spread over the time that a run takes here.
+# its work. The moments are spread over the time that a run takes here: 2 a verb, 8 with DISKTOOL_LONG=1.
 source "$(dirname "$0")/../cli/common.sh"
 source "$DISKTOOL_SOURCE/tests/release/ploop_disk.sh"
 RANDOM=20261128
-rounds=${DISKTOOL_KILL_ROUNDS:-4}
+rounds=${DISKTOOL_KILL_ROUNDS:-$(often 2 8)}
 killed_inside=0 total=0 old_ones=0 new_ones=0
 
 # Every process below this one, and itself; a child may start others while it is looked for, so each is stopped first.
@@ -26,12 +26,13 @@ kill_within() {
   wait $pid 2> /dev/null || true
 }
 
+declare -A looks # of what each folder holds before
 # try LOOK NAME WORDS...: ploop WORDS on a copy of folder NAME, whose descriptor takes the place of @. LOOK tells what the
 # disk is.
 try() {
   local look=$1 name=$2 start duration round old new now; shift 2
   local words=("${@//@/d/$X}")
-  rm -rf d; cp -a "$name" d; old=$($look d)
+  rm -rf d; cp -a "$name" d; : "${looks[$name]:=$($look d)}"; old=${looks[$name]}
   start=$(date +%s%N); expect 0 "$PLOOP" "${words[@]}"; duration=$((($(date +%s%N) - start) / 1000)); new=$($look d)
   for ((round = 0; round < rounds; round++)); do
     rm -rf d; cp -a "$name" d

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # SIGKILL of the tool and of all that it has started, at random moments of every long verb: the image as it lies is the old
 # disk or the new one with all its files (leaked clusters apart), recover tidies up, and the verb then does its work. The
-# moments are spread over the time that a run takes here.
+# moments are spread over the time that a run takes here: 5 a verb, 20 with DISKTOOL_LONG=1.
 source "$(dirname "$0")/../cli/common.sh"
 RANDOM=20261123
-rounds=${DISKTOOL_KILL_ROUNDS:-20}
+rounds=${DISKTOOL_KILL_ROUNDS:-$(often 5 20)}
 killed_inside=0 total=0
 
 # Every process below this one, and itself; a child may start others while it is looked for, so the tool is stopped first.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# A host that is nearly full, at 20 levels, on ext4 and on tmpfs: each verb either fits, and does its work, or ends with exit
+# A host that is nearly full, at 8 levels (20 with DISKTOOL_LONG=1), on ext4 and on tmpfs: each verb either fits, and does its work, or ends with exit
 # code 5 and leaves the image as it was, sound, with nothing beside it. Between the two nothing is allowed.
 source "$(dirname "$0")/../cli/common.sh"
-levels=20
+levels=${DISKTOOL_SPACE_LEVELS:-$(often 8 20)}
 mkdir host images
 mounted() { AT_EXIT+=("umount -l $WORK/host"); }
 
@@ -21,14 +21,15 @@ leave() {
   while [ "$(available)" -gt $(($1 + 65536)) ]; do head -c $(($(available) - $1)) /dev/zero 2> /dev/null >> host/filler || break; done
 }
 state() { (cd host/d && for f in *; do echo "$f $(stat -c %i "$f")"; done; for f in *.qcow2; do qemu-img check -q "$f" || echo "$f unsound"; done); }
-content() { qemu-img convert -O raw host/d/disk.qcow2 now; sha256sum < now; }
+content() { qemu-img convert -O raw "$1" now; openssl dgst -sha256 now; } # five times as fast as sha256sum
 
 # try NAME MOST WORDS...: with 0 to MOST MiB of room.
 try() {
   local name=$1 most=$2 level before sum status fits=0 refused=0; shift 2
+  sum=$(content "images/$name/disk.qcow2")
   for ((level = 0; level < levels; level++)); do
     rm -rf host/d host/filler; cp -a --sparse=always "images/$name" host/d
-    before=$(state); sum=$(content)
+    before=$(state)
     leave $((most * 1048576 * level / (levels - 1)))
     status=0; "$TOOL" "$@" --hdd host/d/disk.qcow2 > out 2> err || status=$?
     rm -f host/filler
@@ -37,7 +38,7 @@ try() {
          "$IMAGES/check-disk.sh" host/d/disk.qcow2 "$WORK/$name.sha256" "$(cat "$WORK/$name.offset")" || die "$kind, level $level: $* is done, but $(cat err)" ;;
       5) refused=$((refused + 1))
          [ "$(state)" = "$before" ] || die "$kind, level $level: $* leaves $(state) instead of $before: $(cat err)"
-         [ "$(content)" = "$sum" ] || die "$kind, level $level: $* has changed the disk: $(cat err)" ;;
+         [ "$(content host/d/disk.qcow2)" = "$sum" ] || die "$kind, level $level: $* has changed the disk: $(cat err)" ;;
       *) die "$kind, level $level: $* ends with $status: $(cat err)" ;;
     esac
     [ -z "$(ls host/d | grep disktool)" ] || die "$kind, level $level: $* leaves $(ls host/d)"

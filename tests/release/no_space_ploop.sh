@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# A host that is nearly full, at some levels, on ext4 and on tmpfs: each verb of ploop either fits, and does its work, or says
+# A host that is nearly full, at 5 levels (10 with DISKTOOL_LONG=1), on ext4 and on tmpfs: each verb of ploop either fits, and does its work, or says
 # that there is no room and leaves the disk with all its snapshots as it was, with nothing beside it.
 source "$(dirname "$0")/../cli/common.sh"
 source "$DISKTOOL_SOURCE/tests/release/ploop_disk.sh"
-levels=${DISKTOOL_SPACE_LEVELS:-10}
+levels=${DISKTOOL_SPACE_LEVELS:-$(often 5 10)}
 mkdir host images
 
 available() { echo $(($(stat -f -c '%a * %S' host))); }
@@ -16,11 +16,12 @@ leave() {
   while [ "$(available)" -gt $(($1 + 65536)) ]; do head -c $(($(available) - $1)) /dev/zero 2> /dev/null >> host/filler || break; done
 }
 
+declare -A looks # of what each folder holds before
 # try LOOK NAME MOST WORDS...: as in kill_ploop.sh, with 0 to MOST MiB of room.
 try() {
   local look=$1 name=$2 most=$3 level old new now status fits=0 refused=0; shift 3
   local words=("${@//@/host/d/$X}")
-  rm -rf host/d host/filler; cp -a --sparse=never "images/$name" host/d; old=$($look host/d)
+  rm -rf host/d host/filler; cp -a --sparse=never "images/$name" host/d; : "${looks[$name]:=$($look host/d)}"; old=${looks[$name]}
   expect 0 "$PLOOP" "${words[@]}"; new=$($look host/d)
   for ((level = 0; level < levels; level++)); do
     rm -rf host/d host/filler; cp -a --sparse=never "images/$name" host/d

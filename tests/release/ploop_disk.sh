@@ -23,9 +23,9 @@ sum() { # top first
   if [ $# -gt 1 ]; then "$PLOOP" merge -n "$WORK/whole" "$@" > "$WORK/log" 2>&1 || { cat "$WORK/log"; return; }; whole=$WORK/whole; fi
   case $(head -c 6 "$whole") in
     # tar passes over holes, of which a disk of 300 GiB has many.
-    Withou) qemu-img convert -f parallels -O raw "$whole" "$WORK/raw.sum"; tar -C "$WORK" -cSf - --mtime=@0 raw.sum | sha256sum ;;
-    *) sha256sum < "$whole" ;;
-  esac | cut -d' ' -f1
+    Withou) qemu-img convert -f parallels -O raw "$whole" "$WORK/raw.sum"; tar -C "$WORK" -cSf - --mtime=@0 raw.sum | openssl dgst -sha256 -r ;;
+    *) openssl dgst -sha256 -r < "$whole" ;;
+  esac | cut -d' ' -f1 # openssl is several times as fast as sha256sum
   rm -f "$WORK/whole" "$WORK/raw.sum"
 }
 
