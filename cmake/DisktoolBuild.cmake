@@ -27,6 +27,11 @@ add_compile_options(-Wall -Wextra -Wpedantic -Werror -Wshadow -Wnon-virtual-dtor
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   add_compile_options(-Wno-restrict) # misfires on std::string in GCC 12 at -O3 (GCC bug 105651)
 endif()
+# What sanitizers and gdb need to name files and lines; -g also describes types and variables, which takes a tenth of the time and
+# a fifth of the object files. -DCMAKE_CXX_FLAGS_DEBUG=-ggdb gives them back.
+if(DISKTOOL_SANITIZE AND CMAKE_CXX_FLAGS_DEBUG STREQUAL "-g")
+  set(CMAKE_CXX_FLAGS_DEBUG "-g1")
+endif()
 if(DISKTOOL_SANITIZE)
   add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
   add_link_options(-fsanitize=address,undefined)
@@ -67,6 +72,11 @@ endfunction()
 function(disktool_test name)
   add_executable(${name} ${ARGN})
   target_link_libraries(${name} PRIVATE disktool disktool-test-support GTest::gmock GTest::gtest GTest::gtest_main)
+  if(DISKTOOL_SANITIZE)
+    # Of the tests' own sources: these three look at each access to a member, which is a quarter of the time that a test takes to
+    # compile. What is tested has them. AddressSanitizer tells of null, too.
+    target_compile_options(${name} PRIVATE -fno-sanitize=vptr,null,alignment)
+  endif()
   target_compile_definitions(${name} PRIVATE
     DISKTOOL_BUILD_DIR="${CMAKE_BINARY_DIR}" DISKTOOL_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests
