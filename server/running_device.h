@@ -72,7 +72,7 @@ class RunningDevice {
     DeviceSource& source_;
     const DeviceOptions options_;
     std::unique_ptr<DeviceNumber> number_;
-    std::string node_; ///< as it is since start()
+    std::string node_;         ///< as it is since start()
     mutable std::mutex mutex_; ///< of state_
     DeviceState state_;
     mutable std::shared_mutex serving_; ///< of the pointer: exclusive for taking it away

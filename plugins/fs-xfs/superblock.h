@@ -8,8 +8,8 @@
 
 #include <array>
 #include <cstdint>
-#include <span>
 #include <optional>
+#include <span>
 #include <string>
 
 namespace disktool::xfs {

@@ -97,8 +97,7 @@ std::string PloopDisk::gated(const std::string& path) const {
 
 std::unique_ptr<Delta> PloopDisk::open_delta(const Uuid& uuid, Access access, bool dirty_too) const {
     const std::string path = file_of(uuid);
-    auto file =
-        doors_.files.open(path, {.write = access == Access::write, .cache = HostCache::small_requests});
+    auto file = doors_.files.open(path, {.write = access == Access::write, .cache = HostCache::small_requests});
     const ImageEntry& entry = *descriptor.image(uuid);
     return entry.raw ? Delta::open_raw(std::move(file), access, descriptor.cluster_sectors)
                      : Delta::open(std::move(file), access, dirty_too);
