@@ -84,7 +84,9 @@ class PloopMergeFilesCrash : public testing::TestWithParam<Stack> {
 };
 
 TEST_P(PloopMergeFilesCrash, ACutLeavesAStackThatReadsTheSame) {
-    EXPECT_GT(try_all_cuts({prepare, merge, [this](const auto& folder) { judge(folder); }}), 8u);
+    // A raw base has no BAT, so there is less that can be half done.
+    const std::size_t fewest = GetParam().raw_base ? 6 : 9;
+    EXPECT_GE(try_all_cuts({prepare, merge, [this](const auto& folder) { judge(folder); }}), fewest);
 }
 
 TEST_P(PloopMergeFilesCrash, AFailureLeavesAStackThatReadsTheSame) {
