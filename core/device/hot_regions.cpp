@@ -11,15 +11,30 @@ constexpr unsigned number_shift = 8, descriptor_shift = 40; // of 2^32 regions: 
 constexpr std::uint64_t most_counted = 8;
 /// The kernel takes no more at a time where the host's disk is of that kind, and says nothing.
 constexpr std::uint64_t fetched_at_once = 128 << 10;
+constexpr std::uint64_t lost_by_miss = 3; // where one read in four misses, it stays hot
+
+std::uint64_t name_of(int descriptor, std::uint64_t offset) {
+    const std::uint64_t number = offset / HotRegions::region;
+    return static_cast<std::uint64_t>(descriptor) << descriptor_shift | number << number_shift;
+}
 } // namespace
 
-HotRegions::Heat HotRegions::read(int descriptor, std::uint64_t offset) noexcept {
-    const std::uint64_t number = offset / region;
-    const std::uint64_t name = static_cast<std::uint64_t>(descriptor) << descriptor_shift | number
-                                                                                                << number_shift;
+std::atomic<std::uint64_t>& HotRegions::place_of(int descriptor, std::uint64_t offset) noexcept {
     // Chains: the same cluster of several files is at about the same place of each.
-    std::atomic<std::uint64_t>& place =
-        places_[(number + static_cast<std::uint64_t>(descriptor) * 509) % places_.size()];
+    return places_[(offset / region + static_cast<std::uint64_t>(descriptor) * 509) % places_.size()];
+}
+
+void HotRegions::missed(int descriptor, std::uint64_t offset) noexcept {
+    std::atomic<std::uint64_t>& place = place_of(descriptor, offset);
+    const std::uint64_t seen = place.load(std::memory_order_relaxed);
+    if ((seen & ~(count_mask | hot_flag)) == name_of(descriptor, offset)) {
+        place.store((seen & count_mask) > lost_by_miss ? seen - lost_by_miss : 0, std::memory_order_relaxed);
+    }
+}
+
+HotRegions::Heat HotRegions::read(int descriptor, std::uint64_t offset) noexcept {
+    const std::uint64_t name = name_of(descriptor, offset);
+    std::atomic<std::uint64_t>& place = place_of(descriptor, offset);
     const std::uint64_t seen = place.load(std::memory_order_relaxed);
     const std::uint64_t count = seen & count_mask;
     if ((seen & ~(count_mask | hot_flag)) != name || count == 0) {

@@ -27,8 +27,12 @@ class DISKTOOL_API HotRegions {
         hot,   ///< was fetched; may have left the cache since
     };
     Heat read(int descriptor, std::uint64_t offset) noexcept;
+    /// A hot one was not in the cache there: written anew, or dropped. After several it is cold, and counted
+    /// again.
+    void missed(int descriptor, std::uint64_t offset) noexcept;
 
   private:
+    std::atomic<std::uint64_t>& place_of(int descriptor, std::uint64_t offset) noexcept;
     static constexpr std::size_t counted = 4096;
     /// Which region, whether it is hot, and a count: it rises with the region's own reads and falls with those
     /// of others that would want its place, and at 0 the next one of them gets it.

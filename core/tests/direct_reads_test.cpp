@@ -211,6 +211,28 @@ TEST(HotRegions, AnotherOneGetsThePlaceOfOneThatIsReadNoMore) {
     EXPECT_EQ(regions.read(5, 0), Heat::cold);
 }
 
+TEST(HotRegions, OneThatIsNotInTheCacheAnyMoreIsFetchedAgain) {
+    HotRegions regions;
+    for (unsigned i = 0; i < 100; ++i) {
+        regions.read(5, 0);
+        if (i % 4 == 3 && i > HotRegions::enough) {
+            regions.missed(5, 0);
+        }
+    }
+    EXPECT_EQ(regions.read(5, 0), Heat::hot) << "some are written anew";
+    unsigned misses = 0;
+    while (regions.read(5, 0) == Heat::hot && misses < 100) {
+        regions.missed(5, 0);
+        ++misses;
+    }
+    EXPECT_LT(misses, 8U);
+    unsigned reads = 0;
+    while (regions.read(5, 0) != Heat::fetch && reads < 100) {
+        ++reads;
+    }
+    EXPECT_LT(reads, 8U);
+}
+
 TEST(HotRegions, ReadsScatteredOverALargeDiskMakeNone) {
     HotRegions regions;
     std::mt19937_64 random(3);
