@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "block/direct_file.h"
 
+#include "block/forwarding_file.h"
 #include "block/host_descriptor.h"
 
 #include <disktool/error.h>
@@ -45,13 +46,10 @@ std::size_t unit_of(int direct) {
     return 0;
 }
 
-class DirectFile final : public File {
+class DirectFile final : public ForwardingFile {
   public:
     DirectFile(std::unique_ptr<File> file, Descriptor direct, std::size_t unit, HostCache cache)
-        : file_(std::move(file)), direct_(std::move(direct)), unit_(unit), cache_(cache) {}
-
-    const std::string& path() const override { return file_->path(); }
-    FileStatus status() override { return file_->status(); }
+        : ForwardingFile(std::move(file)), direct_(std::move(direct)), unit_(unit), cache_(cache) {}
 
     std::size_t read_some(std::uint64_t offset, std::span<std::byte> buffer) override {
         const bool cached = cache_ != HostCache::none && buffer.size() < large_request;
@@ -102,28 +100,9 @@ class DirectFile final : public File {
         }
     }
 
-    void punch_hole(Range range) override { file_->punch_hole(range); }
-    void zero(Range range) override { file_->zero(range); }
-    void allocate(Range range, bool keep_size) override { file_->allocate(range, keep_size); }
-    void truncate(std::uint64_t size) override { file_->truncate(size); }
-    void sync_data() override { file_->sync_data(); }
-    void sync() override { file_->sync(); }
-    std::optional<std::uint64_t> next_data(std::uint64_t offset) override { return file_->next_data(offset); }
-    std::optional<std::uint64_t> next_hole(std::uint64_t offset) override { return file_->next_hole(offset); }
-    bool try_flock(LockMode mode) override { return file_->try_flock(mode); }
-    bool try_lock_bytes(Range range, LockMode mode) override { return file_->try_lock_bytes(range, mode); }
-    bool could_lock_bytes(Range range, LockMode mode) override { return file_->could_lock_bytes(range, mode); }
-    int descriptor() const override { return file_->descriptor(); }
     Direct direct() const override {
         return {direct_.get(), unit_, cache_ == HostCache::none ? -1 : file_->descriptor()};
     }
-    bool share_range(std::uint64_t offset, File& source, Range from) override {
-        return file_->share_range(offset, source, from);
-    }
-    bool copy_range(std::uint64_t offset, File& source, Range from) override {
-        return file_->copy_range(offset, source, from);
-    }
-    void take_attributes(File& model) override { file_->take_attributes(model); }
 
   private:
     /// What the page cache holds of the beginning, without waiting for the disk; whole units.
@@ -141,7 +120,6 @@ class DirectFile final : public File {
                           error_number);
     }
 
-    std::unique_ptr<File> file_;
     Descriptor direct_;
     std::size_t unit_;
     HostCache cache_;
