@@ -41,6 +41,12 @@ if(DISKTOOL_FUZZ)
   add_link_options(-fsanitize=address,undefined)
 endif()
 
+if(DISKTOOL_SANITIZE OR DISKTOOL_FUZZ)
+  add_library(disktool-sanitizer-options OBJECT ${CMAKE_CURRENT_LIST_DIR}/sanitizer_options.cpp)
+  target_compile_options(disktool-sanitizer-options PRIVATE -fno-sanitize=all) # some programs have no sanitizer
+  link_libraries("$<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:$<TARGET_OBJECTS:disktool-sanitizer-options>>")
+endif()
+
 # disktool_plugin(NAME [LIBRARIES lib...]): every *.cpp of the folder becomes two targets: the static library
 # plugin-NAME-code, which the plugin's own tests link, and the module lib/disktool/plugins/NAME/NAME.so with
 # its plugin.yaml beside it. The file plugin.cpp holds the registration macro and goes into the module alone.

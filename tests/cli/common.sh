@@ -51,6 +51,7 @@ unchanged() {
   [ "$before" = "$after" ] || die "something changed by: $*
 $(diff <(echo "$before") <(echo "$after"))"
 }
+unmount() { "$IMAGES/unmount.sh" "$1" || die "umount $1"; }
 make_disk() { "$IMAGES/make-disk.sh" "$@"; }
 check_disk() { "$IMAGES/check-disk.sh" "$1" "$1.sha256" "$(cat "$1.offset")" "${2:-}"; }
 host_kib() { du -k "$1" | cut -f1; }

@@ -19,7 +19,7 @@ for fs in xfs ext4; do
   truncate -s 400M $fs.raw; mkfs.$fs -q $fs.raw; mkdir -p m
   mount -o loop $fs.raw m; AT_EXIT+=("umount $WORK/m")
   head -c 3000000 /dev/urandom > m/file; sync -f m
-  cp --sparse=always $fs.raw live.raw; umount m
+  cp --sparse=always $fs.raw live.raw; unmount m
   qemu-img convert -O qcow2 live.raw live-$fs.qcow2
   for verb in "compact --engine native" "resize --size 300 --resize_partition"; do
     unchanged live-$fs.qcow2 -- expect 7 timeout 20 "$TOOL" $verb --hdd live-$fs.qcow2; says "$fs"

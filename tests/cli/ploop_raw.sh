@@ -11,7 +11,7 @@ sound() { # table and file system of a raw file or device, and what was in it
   e2fsck -fn "$1?offset=1048576" > log 2>&1 || die "e2fsck: $2: $(cat log)"
 }
 mkdir m; AT_EXIT+=("umount $WORK/m")
-with_files() { mount -o loop,offset=1048576 "$1" m; shift; "$@"; umount m; }
+with_files() { mount -o loop,offset=1048576 "$1" m; shift; "$@"; unmount m; }
 fill() { for i in 1 2 3 4; do head -c 20M /dev/urandom > m/f$i; done; (cd m && sha256sum f1 f4) > kept; rm m/f2 m/f3; }
 files_are_right() { (cd m && sha256sum --quiet -c ../kept) || die "files: $1"; }
 alone() { [ "$(ls | grep -vxE 'm|kept|log|out|err|state')" = "$(printf '%s\n' $X $X.lck root.hdd)" ] || die "left over: $(ls)"; }
@@ -124,6 +124,6 @@ expect 0 "$PLOOP" resize $DEVICE; sound $DEVICE "growing back"; blockdev --flush
 with_files $DEVICE files_are_right "a device"
 [ -z "$(ls state)" ] || die "left over: $(ls state)"
 expect 38 "$PLOOP" resize -s 8M $DEVICE; says "minimum"
-mke2fs -q -F $DEVICE; mount $DEVICE m; expect 37 "$PLOOP" init $DEVICE; says "in use"; expect 37 "$PLOOP" resize $DEVICE; umount m
+mke2fs -q -F $DEVICE; mount $DEVICE m; expect 37 "$PLOOP" init $DEVICE; says "in use"; expect 37 "$PLOOP" resize $DEVICE; unmount m
 truncate -s 100M device.img; losetup -c $DEVICE
 unchanged device.img -- expect 24 "$PLOOP" init $DEVICE; says "journal"

@@ -9,6 +9,7 @@
 #
 # Beside OUT.qcow2: OUT.qcow2.sha256 (the files that must survive), OUT.qcow2.fs (the file system).
 set -euo pipefail
+here=$(realpath "$(dirname "$0")")
 out=$(realpath "$1") fs=$2 table=$3 size=$4; shift 4
 tail=0 options= mkfs=
 for pair in "$@"; do
@@ -46,7 +47,7 @@ fill() { # DEVICE MOUNT_COMMAND...
   "$@" "$work/m"
   cp "$work"/files/* "$work/m"; sync -f "$work/m"
   rm "$work"/m/big[1357].bin "$work"/m/s*[13579]; sync -f "$work/m"
-  umount "$work/m"
+  "$here/unmount.sh" "$work/m"
 }
 case $fs in
   ext2|ext3|ext4) "mkfs.$fs" -q -F $mkfs "$part"; fill mount -o loop "$part" ;;
@@ -69,7 +70,7 @@ case $fs in
     offset=$(lvm_ pvs --noheadings --nosuffix --units b -o pe_start "$loop" | tr -d ' ')
     extent=$((4 << 20)) bytes=$(lvm_ lvs --noheadings --nosuffix --units b -o lv_size vgmatrix/data | tr -d ' ')
     truncate -s "$bytes" "$work/lv.raw"; mkfs.ext4 -q -F "$work/lv.raw"
-    mount -o loop "$work/lv.raw" "$work/m"; cp "$work"/files/* "$work/m"; sync -f "$work/m"; rm "$work"/m/big[1357].bin "$work"/m/s*[13579]; umount "$work/m"
+    mount -o loop "$work/lv.raw" "$work/m"; cp "$work"/files/* "$work/m"; sync -f "$work/m"; rm "$work"/m/big[1357].bin "$work"/m/s*[13579]; "$here/unmount.sh" "$work/m"
     dd if="$work/lv.raw" of="$loop" bs=1M seek=$(((offset + 5 * extent) >> 20)) conv=notrunc,sparse status=none
     losetup -d "$loop"; loop= ;;
   *) echo "make-fs-disk.sh: unknown file system $fs" >&2; exit 2 ;;

@@ -19,7 +19,7 @@ check_disk d.qcow2; check_disk native.qcow2
 qemu-img convert -O raw d.qcow2 dirty.raw
 mkdir m; mount -o loop,offset=$(cat d.qcow2.offset) dirty.raw m
 dd if=/dev/urandom of=m/more bs=1M count=20 status=none; sync -f m; rm m/more; touch m/unclean; sync -f m
-cp --sparse=always dirty.raw copy.raw; umount m
+cp --sparse=always dirty.raw copy.raw; unmount m
 qemu-img convert -O qcow2 copy.raw dirty.qcow2; cp d.qcow2.offset dirty.qcow2.offset; cp d.qcow2.sha256 dirty.qcow2.sha256
 unchanged dirty.qcow2 -- expect 7 "$TOOL" compact --hdd dirty.qcow2 --engine native; says "journal"
 unchanged dirty.qcow2 -- expect 0 "$TOOL" compact --hdd dirty.qcow2 --dry-run; says "appliance"; says "journal"
