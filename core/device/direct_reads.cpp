@@ -9,17 +9,40 @@
 #include <array>
 #include <cerrno>
 #include <cstdint>
-#include <cstdlib>
 
 namespace disktool {
 
 namespace {
-constexpr std::size_t page = 4096;
-} // namespace
+/// The kernel takes 20 ms to end one, in which whoever unmounts a device would wait. So those of past objects
+/// are kept for the next ones; a device's process has one, which ends with the process.
+class Contexts {
+  public:
+    static Contexts& all() {
+        static Contexts contexts;
+        return contexts;
+    }
+    io_context_t take() {
+        const std::scoped_lock lock(mutex_);
+        io_context_t context = nullptr;
+        if (!idle_.empty()) {
+            context = idle_.back();
+            idle_.pop_back();
+        } else if (io_setup(DirectReads::most + 1, &context) != 0) {
+            return nullptr;
+        }
+        return context;
+    }
+    /// Nothing is under way in it.
+    void give_back(io_context_t context) {
+        const std::scoped_lock lock(mutex_);
+        idle_.push_back(context);
+    }
 
-void DirectReads::FreeMemory::operator()(std::byte* memory) const {
-    std::free(memory);
-}
+  private:
+    std::mutex mutex_;
+    std::vector<io_context_t> idle_;
+};
+} // namespace
 
 std::unique_ptr<DirectReads> DirectReads::start(Answer answer) {
     std::unique_ptr<DirectReads> reads(new DirectReads(std::move(answer)));
@@ -28,35 +51,35 @@ std::unique_ptr<DirectReads> DirectReads::start(Answer answer) {
 
 bool DirectReads::prepare() {
     end_ = eventfd(0, EFD_CLOEXEC);
-    memory_.reset(static_cast<std::byte*>(std::aligned_alloc(page, most * largest)));
-    if (end_ < 0 || !memory_ || io_setup(most + 1, &context_) != 0) {
-        context_ = nullptr;
+    context_ = Contexts::all().take();
+    if (end_ < 0 || context_ == nullptr) {
         return false;
+    }
+    memory_.emplace(most * largest);
+    slots_.resize(most);
+    free_.reserve(most);
+    for (Slot& slot : slots_) {
+        slot.memory = memory_->start() + free_.size() * largest;
+        free_.push_back(&slot);
     }
     io_prep_poll(&wait_for_end_, end_, POLLIN);
     iocb* wait = &wait_for_end_;
     if (io_submit(context_, 1, &wait) != 1) {
         return false;
     }
-    slots_.resize(most);
-    free_.reserve(most);
-    for (Slot& slot : slots_) {
-        slot.memory = memory_.get() + free_.size() * largest;
-        free_.push_back(&slot);
-    }
-    thread_ = std::thread([this] { answer_all(); });
+    thread_.emplace([this] { answer_all(); });
     return true;
 }
 
 DirectReads::~DirectReads() {
-    if (thread_.joinable()) {
+    if (thread_) {
         for (unsigned count = under_way_; count != 0; count = under_way_) {
             under_way_.wait(count);
         }
         eventfd_write(end_, 1);
-        thread_.join();
-    }
-    if (context_ != nullptr) {
+        thread_->join();
+        Contexts::all().give_back(context_);
+    } else if (context_ != nullptr) {
         io_destroy(context_);
     }
     if (end_ >= 0) {

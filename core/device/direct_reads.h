@@ -2,6 +2,9 @@
 // Reads that run beside the threads that ask for them.
 #pragma once
 
+#include "device/io_memory.h"
+#include "device/worker_thread.h"
+
 #include <disktool/api.h>
 #include <disktool/block_device.h>
 
@@ -12,8 +15,8 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
-#include <thread>
 #include <vector>
 
 namespace disktool {
@@ -52,9 +55,6 @@ class DISKTOOL_API DirectReads {
         Read read{};
         std::byte* memory = nullptr;
     };
-    struct FreeMemory {
-        void operator()(std::byte* memory) const;
-    };
 
     explicit DirectReads(Answer answer) : answer_(std::move(answer)) {}
     bool prepare();
@@ -66,12 +66,12 @@ class DISKTOOL_API DirectReads {
     io_context_t context_ = nullptr;
     int end_ = -1; ///< an eventfd: the end of the thread
     iocb wait_for_end_{};
-    std::unique_ptr<std::byte, FreeMemory> memory_;
+    std::optional<IoMemory> memory_;
     std::vector<Slot> slots_;
     std::mutex mutex_;
     std::vector<Slot*> free_; ///< with mutex_
     std::atomic<unsigned> under_way_{0};
-    std::thread thread_;
+    std::optional<WorkerThread> thread_;
 };
 
 } // namespace disktool

@@ -7,6 +7,8 @@
 
 #include "block/host_descriptor.h"
 #include "device/fuse_disk_requests.h"
+#include "device/io_memory.h"
+#include "device/worker_thread.h"
 
 #include <disktool/log.h>
 
@@ -24,7 +26,7 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
-#include <cstdlib>
+#include <deque>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -38,6 +40,7 @@ constexpr std::size_t page = 4096;
 constexpr std::size_t head_of_write = sizeof(fuse_in_header) + sizeof(fuse_write_in);
 /// More than libfuse reads at a time: 256 pages and its room for a header.
 constexpr std::size_t largest_request = (256 + 2) * page;
+constexpr std::size_t memory_of_thread = page + largest_request;
 
 [[noreturn]] void no_fuse(const std::string& what, int error_number) {
     throw Error(
@@ -86,10 +89,6 @@ Descriptor detached_mount(int connection) {
     return mount;
 }
 
-struct FreeMemory {
-    void operator()(void* memory) const { std::free(memory); }
-};
-
 /// A queue of answers of the thread's own at the same connection (clone_fd), so that threads do not wait for
 /// each other's lock in the kernel. None: the kernel gives none, and all share one.
 Descriptor clone_of(int connection) {
@@ -136,7 +135,8 @@ void wake(int) {}
 
 class ServedDisk final : public FuseDisk {
   public:
-    ServedDisk(BlockDevice& device, const FuseDiskOptions& options) : content_(device, options) {
+    ServedDisk(BlockDevice& device, const FuseDiskOptions& options)
+        : content_(device, options), memory_(std::max(1U, options.threads) * memory_of_thread) {
         make_session();
         struct sigaction action {};
         action.sa_handler = wake; // without SA_RESTART
@@ -144,11 +144,13 @@ class ServedDisk final : public FuseDisk {
         for (unsigned i = 0; i < std::max(1U, options.threads); ++i) {
             queues_.push_back(own_queues ? clone_of(fuse_session_fd(session_)) : Descriptor());
         }
-        for (const Descriptor& queue : queues_) {
-            threads_.emplace_back(
-                [this, own = queue ? queue.get() : fuse_session_fd(session_)] { serve_requests(own); });
-        }
         try {
+            for (const Descriptor& queue : queues_) {
+                std::byte* const memory = memory_.start() + threads_.size() * memory_of_thread;
+                threads_.emplace_back([this, own = queue ? queue.get() : fuse_session_fd(session_), memory] {
+                    serve_requests(own, memory);
+                });
+            }
             // The kernel asks once whether we want to hear of each close, and then remembers that we do not.
             // Later it might ask when we are killed, and wait for an answer that cannot come. For the same
             // reason no file of ours stays open here.
@@ -200,22 +202,18 @@ class ServedDisk final : public FuseDisk {
         (void)connection.release(); // it is the session's, which closes it
     }
 
-    void serve_requests(int queue) {
+    void serve_requests(int queue, std::byte* memory) {
         sigset_t all;
         sigfillset(&all);
         sigdelset(&all, wake_signal);
         pthread_sigmask(SIG_SETMASK, &all, nullptr);
-        const std::unique_ptr<void, FreeMemory> memory(std::aligned_alloc(page, largest_request + page));
-        if (!memory) {
-            return;
-        }
         // What a request reads may lie where the data of a write would: libfuse has taken in the request by
         // then.
-        set_read_buffer(static_cast<std::byte*>(memory.get()) + page);
+        set_read_buffer(memory + page);
         answer_queue = queue;
         fuse_buf request{};
         for (;;) {
-            request.mem = static_cast<std::byte*>(memory.get()) + page - head_of_write;
+            request.mem = memory + page - head_of_write;
             request.flags = static_cast<fuse_buf_flags>(0);
             const int length = fuse_session_receive_buf(session_, &request);
             if (length == -EINTR && !ending_) {
@@ -235,13 +233,10 @@ class ServedDisk final : public FuseDisk {
         // With the last file closed they end by themselves; a signal may come before the wait that it is to
         // end.
         while (ended_ < threads_.size()) {
-            for (std::thread& thread : threads_) {
-                pthread_kill(thread.native_handle(), wake_signal);
+            for (WorkerThread& thread : threads_) {
+                thread.signal(wake_signal);
             }
             std::this_thread::sleep_for(std::chrono::milliseconds(1));
-        }
-        for (std::thread& thread : threads_) {
-            thread.join();
         }
         threads_.clear();
         content_.end_reads();
@@ -256,7 +251,8 @@ class ServedDisk final : public FuseDisk {
     Descriptor mount_;
     fuse_session* session_ = nullptr;
     std::vector<Descriptor> queues_; ///< of the threads
-    std::vector<std::thread> threads_;
+    IoMemory memory_;                ///< memory_of_thread of each
+    std::deque<WorkerThread> threads_;
     std::atomic<bool> ending_ = false;
     std::atomic<std::size_t> ended_ = 0;
 };

@@ -276,7 +276,9 @@ bool FuseDiskContent::read_in_file(fuse_req_t request, Range range, std::byte* b
             fuse_reply_buf(request, reinterpret_cast<const char*>(buffer), range.length);
             return true;
         }
-        hot_regions_.missed(place->cached, place->offset);
+        if (hot_regions_.missed(place->cached, place->offset)) {
+            fetch_region(place->cached, place->offset);
+        }
     } else if (heat == Heat::fetch) {
         fetch_region(place->cached, place->offset);
     }

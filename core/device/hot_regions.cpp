@@ -11,7 +11,6 @@ constexpr unsigned number_shift = 8, descriptor_shift = 40; // of 2^32 regions: 
 constexpr std::uint64_t most_counted = 8;
 /// The kernel takes no more at a time where the host's disk is of that kind, and says nothing.
 constexpr std::uint64_t fetched_at_once = 128 << 10;
-constexpr std::uint64_t lost_by_miss = 3; // where one read in four misses, it stays hot
 
 std::uint64_t name_of(int descriptor, std::uint64_t offset) {
     const std::uint64_t number = offset / HotRegions::region;
@@ -24,12 +23,15 @@ std::atomic<std::uint64_t>& HotRegions::place_of(int descriptor, std::uint64_t o
     return places_[(offset / region + static_cast<std::uint64_t>(descriptor) * 509) % places_.size()];
 }
 
-void HotRegions::missed(int descriptor, std::uint64_t offset) noexcept {
+bool HotRegions::missed(int descriptor, std::uint64_t offset) noexcept {
+    const std::uint64_t name = name_of(descriptor, offset);
     std::atomic<std::uint64_t>& place = place_of(descriptor, offset);
     const std::uint64_t seen = place.load(std::memory_order_relaxed);
-    if ((seen & ~(count_mask | hot_flag)) == name_of(descriptor, offset)) {
-        place.store((seen & count_mask) > lost_by_miss ? seen - lost_by_miss : 0, std::memory_order_relaxed);
+    if ((seen & ~(count_mask | hot_flag)) != name || (seen & count_mask) < enough) {
+        return false;
     }
+    place.store(name | hot_flag | 1, std::memory_order_relaxed);
+    return true;
 }
 
 HotRegions::Heat HotRegions::read(int descriptor, std::uint64_t offset) noexcept {

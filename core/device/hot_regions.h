@@ -24,12 +24,12 @@ class DISKTOOL_API HotRegions {
     enum class Heat {
         cold,
         fetch, ///< this was the read that made it hot
-        hot,   ///< was fetched; may have left the cache since
+        hot,   ///< was fetched; may have left the cache since: see missed()
     };
     Heat read(int descriptor, std::uint64_t offset) noexcept;
-    /// A hot one was not in the cache there: written anew, or dropped. After several it is cold, and counted
-    /// again.
-    void missed(int descriptor, std::uint64_t offset) noexcept;
+    /// A hot one was not in the cache there: written anew, or dropped. True: it is to be fetched again, which
+    /// costs little where most of it is there; and then not before it was read a few times more.
+    bool missed(int descriptor, std::uint64_t offset) noexcept;
 
   private:
     std::atomic<std::uint64_t>& place_of(int descriptor, std::uint64_t offset) noexcept;

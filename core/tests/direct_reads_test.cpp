@@ -213,24 +213,19 @@ TEST(HotRegions, AnotherOneGetsThePlaceOfOneThatIsReadNoMore) {
 
 TEST(HotRegions, OneThatIsNotInTheCacheAnyMoreIsFetchedAgain) {
     HotRegions regions;
+    EXPECT_FALSE(regions.missed(5, 0)) << "it was never read";
     for (unsigned i = 0; i < 100; ++i) {
         regions.read(5, 0);
-        if (i % 4 == 3 && i > HotRegions::enough) {
-            regions.missed(5, 0);
-        }
     }
-    EXPECT_EQ(regions.read(5, 0), Heat::hot) << "some are written anew";
-    unsigned misses = 0;
-    while (regions.read(5, 0) == Heat::hot && misses < 100) {
-        regions.missed(5, 0);
-        ++misses;
+    EXPECT_FALSE(regions.missed(6, 0)) << "another file";
+    EXPECT_TRUE(regions.missed(5, 0));
+    unsigned fetched = 0;
+    for (unsigned i = 0; i < 100; ++i) {
+        EXPECT_EQ(regions.read(5, 0), Heat::hot);
+        fetched += regions.missed(5, 0) ? 1 : 0;
     }
-    EXPECT_LT(misses, 8U);
-    unsigned reads = 0;
-    while (regions.read(5, 0) != Heat::fetch && reads < 100) {
-        ++reads;
-    }
-    EXPECT_LT(reads, 8U);
+    EXPECT_GE(fetched, 20U);
+    EXPECT_LE(fetched, 34U) << "not for each read: a host that is short of memory does not keep it";
 }
 
 TEST(HotRegions, ReadsScatteredOverALargeDiskMakeNone) {
