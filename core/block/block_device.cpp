@@ -31,6 +31,12 @@ std::optional<BlockDevice::Place> BlockDevice::hold(Range) {
 
 void BlockDevice::release() noexcept {}
 
+std::optional<BlockDevice::Place> BlockDevice::hold_to_write(Range) {
+    return std::nullopt;
+}
+
+void BlockDevice::written(const Place&, std::uint64_t) noexcept {}
+
 void BlockDevice::write(std::uint64_t, std::span<const std::byte>) {
     refuse(*this, "writing");
 }

@@ -48,8 +48,9 @@ std::size_t unit_of(int direct) {
 
 class DirectFile final : public ForwardingFile {
   public:
-    DirectFile(std::unique_ptr<File> file, Descriptor direct, std::size_t unit, HostCache cache)
-        : ForwardingFile(std::move(file)), direct_(std::move(direct)), unit_(unit), cache_(cache) {}
+    DirectFile(std::unique_ptr<File> file, Descriptor direct, std::size_t unit, const OpenFlags& flags)
+        : ForwardingFile(std::move(file)), direct_(std::move(direct)), unit_(unit), cache_(flags.cache),
+          writable_(flags.write) {}
 
     std::size_t read_some(std::uint64_t offset, std::span<std::byte> buffer) override {
         const bool cached = cache_ != HostCache::none && buffer.size() < large_request;
@@ -101,7 +102,10 @@ class DirectFile final : public ForwardingFile {
     }
 
     Direct direct() const override {
-        return {direct_.get(), unit_, cache_ == HostCache::none ? -1 : file_->descriptor()};
+        return {.descriptor = direct_.get(),
+                .unit = unit_,
+                .cached = cache_ == HostCache::none ? -1 : file_->descriptor(),
+                .writes = writable_ && cache_ != HostCache::small_requests};
     }
 
   private:
@@ -123,6 +127,7 @@ class DirectFile final : public ForwardingFile {
     Descriptor direct_;
     std::size_t unit_;
     HostCache cache_;
+    bool writable_;
 };
 
 } // namespace
@@ -135,7 +140,7 @@ std::unique_ptr<File> past_host_cache(std::unique_ptr<File> file, const OpenFlag
     if (unit == 0) {
         return file;
     }
-    return std::make_unique<DirectFile>(std::move(file), std::move(direct), unit, flags.cache);
+    return std::make_unique<DirectFile>(std::move(file), std::move(direct), unit, flags);
 }
 
 std::unique_ptr<File> DirectFileDoor::open(const std::string& path, OpenFlags flags) {

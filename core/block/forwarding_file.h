@@ -40,6 +40,7 @@ class ForwardingFile : public File {
     }
     void take_attributes(File& model) override { file_->take_attributes(model); }
     Direct direct() const override { return file_->direct(); }
+    void written_beside(Range range) noexcept override { file_->written_beside(range); }
 
   protected:
     std::unique_ptr<File> file_;

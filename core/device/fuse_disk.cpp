@@ -239,7 +239,7 @@ class ServedDisk final : public FuseDisk {
             std::this_thread::sleep_for(std::chrono::milliseconds(1));
         }
         threads_.clear();
-        content_.end_reads();
+        content_.end_direct_requests();
         queues_.clear();
         if (session_ != nullptr) {
             fuse_session_destroy(session_);

@@ -147,6 +147,9 @@ void write_file(fuse_req_t request, fuse_ino_t, const char* data, std::size_t si
     ++content.counters.writes;
     content.counters.written_bytes += size;
     const std::span<const std::byte> bytes(reinterpret_cast<const std::byte*>(data), size);
+    if (content.write_in_file(request, static_cast<std::uint64_t>(offset), bytes)) {
+        return;
+    }
     if (const int error =
             content.guarded([&] { content.device.write(static_cast<std::uint64_t>(offset), bytes); })) {
         fuse_reply_err(request, error);
@@ -251,10 +254,10 @@ FuseDisk::Counters FuseDiskCounters::now() const {
 
 FuseDiskContent::FuseDiskContent(BlockDevice& served, const FuseDiskOptions& disk_options)
     : device(served), options(disk_options), made(disktool::now()),
-      direct_reads_(DirectReads::start([this](const auto&... done) { answer(done...); })) {}
+      direct_requests_(DirectRequests::start([this](const auto&... done) { answer(done...); })) {}
 
 bool FuseDiskContent::read_in_file(fuse_req_t request, Range range, std::byte* buffer) {
-    if (!direct_reads_ || range.empty() || range.length > DirectReads::largest) {
+    if (!direct_requests_ || range.empty() || range.length > DirectRequests::largest) {
         return false;
     }
     std::optional<BlockDevice::Place> place;
@@ -282,36 +285,90 @@ bool FuseDiskContent::read_in_file(fuse_req_t request, Range range, std::byte* b
     } else if (heat == Heat::fetch) {
         fetch_region(place->cached, place->offset);
     }
-    if (heat == Heat::cold && direct_reads_->begin({*place, range.length, request, answer_queue})) {
+    if (heat == Heat::cold && direct_requests_->begin({*place, range.length, request, answer_queue})) {
         return true;
     }
     device.release();
     return false; // read() goes by way of the cache
 }
 
-void FuseDiskContent::answer(const DirectReads::Read& read, std::span<std::byte> data, int error) noexcept {
-    answer_queue = read.queue;
-    auto* const request = static_cast<fuse_req_t>(read.request);
+bool FuseDiskContent::write_in_file(fuse_req_t request, std::uint64_t offset, std::span<const std::byte> data) {
+    if (!direct_requests_ || data.empty() || data.size() > DirectRequests::largest) {
+        return false;
+    }
+    std::optional<BlockDevice::Place> place;
+    if (const int error = guarded([&] { place = device.hold_to_write({offset, data.size()}); })) {
+        fuse_reply_err(request, error);
+        return true;
+    }
+    if (place && direct_requests_->begin({*place, data.size(), request, answer_queue, data.data()})) {
+        return true;
+    }
+    if (place) {
+        device.written(*place, 0);
+    }
+    return false;
+}
+
+void FuseDiskContent::answer(const DirectRequests::Request& request, std::span<std::byte> data,
+                             int error) noexcept {
+    answer_queue = request.queue;
+    if (request.written != nullptr) {
+        answer_write(request, data, error);
+    } else {
+        answer_read(request, data, error);
+    }
+}
+
+void FuseDiskContent::answer_read(const DirectRequests::Request& request, std::span<std::byte> data,
+                                  int error) noexcept {
+    auto* const asked = static_cast<fuse_req_t>(request.token);
     const int said = guarded([&] {
         if (error != 0) {
-            throw SystemError(fmt::format("Cannot read {} bytes at offset {} of the file below", read.length,
-                                          read.place.offset),
+            throw SystemError(fmt::format("Cannot read {} bytes at offset {} of the file below", request.length,
+                                          request.place.offset),
                               device.name(), error);
         }
-        if (data.size() < read.length && !read.place.zeros_behind) {
+        if (data.size() < request.length && !request.place.zeros_behind) {
             throw Error(ErrorCode::damaged,
                         fmt::format("{}: a file below it ends before offset {}, where data was", device.name(),
-                                    read.place.offset + read.length));
+                                    request.place.offset + request.length));
         }
     });
     device.release();
     if (said != 0) {
-        fuse_reply_err(request, said);
+        fuse_reply_err(asked, said);
         return;
     }
     std::byte* const start = data.data();
-    std::fill_n(start + data.size(), read.length - data.size(), std::byte{0});
-    fuse_reply_buf(request, reinterpret_cast<const char*>(start), read.length);
+    std::fill_n(start + data.size(), request.length - data.size(), std::byte{0});
+    fuse_reply_buf(asked, reinterpret_cast<const char*>(start), request.length);
+}
+
+void FuseDiskContent::answer_write(const DirectRequests::Request& request, std::span<std::byte> done,
+                                   int error) noexcept {
+    auto* const asked = static_cast<fuse_req_t>(request.token);
+    const BlockDevice::Place& place = request.place;
+    if (error == 0 && done.size() < request.length) {
+        // The host's disk is full, for instance: to write the rest tells.
+        const std::uint64_t rest = request.length - done.size();
+        const ssize_t put = pwrite(place.cached >= 0 ? place.cached : place.direct, done.data() + done.size(),
+                                   rest, static_cast<off_t>(place.offset + done.size()));
+        error = put == static_cast<ssize_t>(rest) ? 0 : put < 0 ? errno : EIO;
+    }
+    device.written(place, request.length);
+    const int said = guarded([&] {
+        if (error != 0) {
+            throw SystemError(fmt::format("Cannot write {} bytes at offset {} of the file below",
+                                          request.length, place.offset),
+                              device.name(), error);
+        }
+    });
+    if (said != 0) {
+        fuse_reply_err(asked, said);
+    } else {
+        fuse_reply_write(asked, request.length);
+    }
 }
 
 int FuseDiskContent::keep(const std::exception& error) noexcept {

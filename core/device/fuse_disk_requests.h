@@ -2,7 +2,7 @@
 // Answers to the kernel's requests on the file of a FuseDisk.
 #pragma once
 
-#include "device/direct_reads.h"
+#include "device/direct_requests.h"
 #include "device/fuse_disk.h"
 #include "device/hot_regions.h"
 
@@ -49,17 +49,21 @@ class FuseDiskContent {
     /// Reads of what lies in one run of a file: from the host's cache when they are there, else past it and
     /// beside this thread. False: not these; nothing was answered. `buffer` bears them.
     bool read_in_file(fuse_req_t request, Range range, std::byte* buffer);
+    /// The same of writes, always past the cache.
+    bool write_in_file(fuse_req_t request, std::uint64_t offset, std::span<const std::byte> data);
     /// Before the queues of answers go that requests were read from: waits for what is under way. No request
     /// may come any more.
-    void end_reads() { direct_reads_.reset(); }
+    void end_direct_requests() { direct_requests_.reset(); }
 
   private:
-    void answer(const DirectReads::Read& read, std::span<std::byte> data, int error) noexcept;
+    void answer(const DirectRequests::Request& request, std::span<std::byte> data, int error) noexcept;
+    void answer_read(const DirectRequests::Request& request, std::span<std::byte> data, int error) noexcept;
+    void answer_write(const DirectRequests::Request& request, std::span<std::byte> done, int error) noexcept;
     int keep(const std::exception& error) noexcept;
     mutable std::mutex mutex_;
     std::optional<Error> first_error_;
     HotRegions hot_regions_;
-    std::unique_ptr<DirectReads> direct_reads_; ///< null where the host has none
+    std::unique_ptr<DirectRequests> direct_requests_; ///< null where the host has none
 };
 
 /// Bytes of the largest write and read.

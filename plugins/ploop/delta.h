@@ -103,6 +103,10 @@ class Delta {
     void overwrite(std::uint64_t offset, std::span<const std::byte> data);
     /// The same at an offset of the file, within what look() told.
     void write_at(std::uint64_t file_offset, std::span<const std::byte> data);
+    /// The same by the caller himself: where to, if File::Direct::writes; throws what write_at() would. Then
+    /// what he has written, or has tried to.
+    File::Direct write_beside();
+    void written_at(std::uint64_t file_offset, std::uint64_t length) noexcept;
     /// Zeros into clusters that are all allocated here.
     void overwrite_zeros(std::uint64_t offset, std::uint64_t length);
     /// Gives `cluster`, and those after it, places and writes `data` (whole clusters) to them. Of a cluster
@@ -186,6 +190,7 @@ class Delta {
     std::uint64_t place_number(std::uint32_t entry) const;
     static std::uint64_t place_limit(const Header& header);
     void must_be_begun() const;
+    void may_be_written();
     void sync();
     void write_header(const Header& next);
     void set_header(const Header& next);

@@ -158,11 +158,25 @@ void Delta::overwrite(std::uint64_t offset, std::span<const std::byte> data) {
 }
 
 void Delta::write_at(std::uint64_t file_offset, std::span<const std::byte> data) {
+    may_be_written();
+    file_->write(file_offset, data);
+    unsynced_ = true;
+}
+
+void Delta::may_be_written() {
     must_be_begun();
     if (!changed_.load(std::memory_order_relaxed)) {
         changed_ = true;
     }
-    file_->write(file_offset, data);
+}
+
+File::Direct Delta::write_beside() {
+    may_be_written();
+    return file_->direct();
+}
+
+void Delta::written_at(std::uint64_t file_offset, std::uint64_t length) noexcept {
+    file_->written_beside({file_offset, length});
     unsynced_ = true;
 }
 

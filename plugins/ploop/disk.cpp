@@ -111,6 +111,33 @@ void ChainDevice::release() noexcept {
     gate_.unlock_shared();
 }
 
+std::optional<BlockDevice::Place> ChainDevice::hold_to_write(Range range) {
+    check_range(range.offset, range.length);
+    if (!writable()) {
+        return std::nullopt;
+    }
+    std::shared_lock inside(gate_);
+    const std::uint64_t within = range.offset % unit_;
+    const Piece own = find_own(range.offset / unit_, divide_up(within + range.length, unit_));
+    if (!own.offset || own.clusters * unit_ - within < range.length) {
+        return std::nullopt;
+    }
+    const File::Direct direct = deltas_[own.level]->write_beside();
+    const std::uint64_t offset = *own.offset + within;
+    if (!direct.writes || (offset | range.length) % direct.unit != 0) {
+        return std::nullopt;
+    }
+    inside.release(); // not unlocked
+    return Place{direct.descriptor, direct.cached, offset, false, static_cast<unsigned>(own.level)};
+}
+
+void ChainDevice::written(const Place& place, std::uint64_t length) noexcept {
+    if (length > 0) {
+        deltas_[place.image]->written_at(place.offset, length);
+    }
+    gate_.unlock_shared();
+}
+
 void ChainDevice::read_below(std::uint64_t offset, std::span<std::byte> buffer, std::size_t levels) const {
     while (!buffer.empty()) {
         const std::uint64_t inside = offset % unit_;

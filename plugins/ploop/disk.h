@@ -47,6 +47,8 @@ class ChainDevice final : public BlockDevice {
     void read(std::uint64_t offset, std::span<std::byte> buffer) override;
     std::optional<Place> hold(Range range) override;
     void release() noexcept override;
+    std::optional<Place> hold_to_write(Range range) override;
+    void written(const Place& place, std::uint64_t length) noexcept override;
     std::vector<Extent> extents(Range range) override;
     bool writable() const override;
     bool concurrent() const override { return true; }

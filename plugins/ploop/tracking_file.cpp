@@ -146,4 +146,9 @@ bool TrackingFile::copy_range(std::uint64_t offset, File& source, Range from) {
     return file_->copy_range(offset, source, from);
 }
 
+void TrackingFile::written_beside(Range range) noexcept {
+    const Marking marking(*this, range);
+    file_->written_beside(range);
+}
+
 } // namespace disktool::ploop

@@ -36,6 +36,7 @@ class TrackingFile final : public ForwardingFile {
     void truncate(std::uint64_t size) override;
     bool share_range(std::uint64_t offset, File& source, Range from) override;
     bool copy_range(std::uint64_t offset, File& source, Range from) override;
+    void written_beside(Range range) noexcept override;
 
   private:
     class Marking;

@@ -15,9 +15,11 @@ writer() { # NAME OPTION...: until the time is over
   done
 }
 # Before the disk goes: what they open later by its name would lie in the folder below.
-AT_EXIT=('pkill -P $a; pkill -P $b; kill $a $b' "${AT_EXIT[@]}")
+AT_EXIT=('pkill -P $a; pkill -P $b; pkill -P $c; kill $a $b $c' "${AT_EXIT[@]}")
 writer random --rw=randwrite --bs=4k-64k --iodepth=16 --fsync=64 & a=$!
 writer rows --rw=write --bs=1M --iodepth=4 --end_fsync=1 & b=$!
+# Reads of what was written just before, in so few regions that the host's cache is to hold them.
+writer again --rw=randwrite --bs=4k --iodepth=8 --verify_backlog=64 --verify_backlog_batch=64 --size=8M --loops=4 & c=$!
 rounds=0 sectors=1843200
 while [ "$(date +%s)" -lt $end ]; do
   u={0000000$((rounds % 9))-1111-2222-3333-$(printf %012d $rounds)}
@@ -30,10 +32,11 @@ while [ "$(date +%s)" -lt $end ]; do
   expect 0 "$PLOOP" balloon discard $X
   sectors=$((sectors + 20480)); expect 0 "$PLOOP" grow -s $sectors $X
   rounds=$((rounds + 1))
-  kill -0 $a 2> /dev/null && kill -0 $b 2> /dev/null || break
+  kill -0 $a 2> /dev/null && kill -0 $b 2> /dev/null && kill -0 $c 2> /dev/null || break
 done
 wait $a || die "random: $(cat "$WORK/random.log")"
 wait $b || die "rows: $(cat "$WORK/rows.log")"
+wait $c || die "again: $(cat "$WORK/again.log")"
 [ "$rounds" -gt 0 ] || die "no round was finished"
 "$PLOOP" snapshot-merge -A $X > /dev/null 2>&1 || true # where there is anything to merge
 sha256sum --quiet -c "$WORK/sums" || die "a file differs at the end"

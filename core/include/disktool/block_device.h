@@ -61,12 +61,19 @@ class DISKTOOL_API BlockDevice {
         int cached;           ///< descriptor of the same file by way of the cache; -1: not to be used
         std::uint64_t offset; ///< in it
         bool zeros_behind;    ///< the file may end before: what it has not reads as zeros
+        unsigned image = 0;   ///< which of its files: the device's own affair
     };
     /// For who reads by himself: where all of the range lies in one run of one file. It stays there until
     /// release(), once for each hold(), by any thread; soon, since changes of the device wait for that. None:
     /// read() is the way.
     virtual std::optional<Place> hold(Range range);
     virtual void release() noexcept;
+    /// The same for who writes there by himself, past the cache: all of the range has its place, and that is
+    /// the device's to write to. It is written() instead of release(): when it is over, also where it has
+    /// failed, and before anybody is told that it is over. `length`: bytes that may be others now. None:
+    /// write() is the way.
+    virtual std::optional<Place> hold_to_write(Range range);
+    virtual void written(const Place& place, std::uint64_t length) noexcept;
 
   protected:
     /// Throws unless [offset, offset + length) lies within the device.

@@ -109,13 +109,16 @@ class DISKTOOL_API File {
     /// is not permitted (another owner, when we are not root) is left as it is.
     virtual void take_attributes(File& model);
 
-    /// Descriptors of the file's own, for small reads that go beside this object.
+    /// Descriptors of the file's own, for small requests that go beside this object.
     struct Direct {
         int descriptor = -1;  ///< O_DIRECT; -1: the host has no direct I/O, or HostCache::all
         std::size_t unit = 0; ///< bytes; of O_DIRECT: offset, length and memory must be multiples of it
         int cached = -1;      ///< by way of the host's cache; -1: HostCache::none
+        bool writes = false;  ///< small writes go past the cache, too
     };
     virtual Direct direct() const { return {}; }
+    /// Something was written, or may have been, by way of direct(). Must not throw.
+    virtual void written_beside(Range) noexcept {}
 };
 
 /// Opens files, and what is done to names. Threads: any.

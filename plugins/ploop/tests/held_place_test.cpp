@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Where a chain's bytes lie, for who reads them by himself.
+#include "block/forwarding_file.h"
 #include "made_delta.h"
+#include "tracking_file.h"
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
+#include <memory>
 #include <thread>
 
 namespace disktool::ploop::engine_test {
@@ -95,6 +100,83 @@ TEST_F(PloopHeldPlace, OnlyWhatTheFileWasOpenedFor) {
     EXPECT_EQ(place->cached, -1) << "the host's cache is not wanted";
     EXPECT_GE(place->direct, 0);
     past->release();
+}
+
+ssize_t write_there(const BlockDevice::Place& place, std::byte filling) {
+    const std::unique_ptr<std::byte, decltype(&std::free)> memory(
+        static_cast<std::byte*>(std::aligned_alloc(page, page)), std::free);
+    std::fill_n(memory.get(), page, filling);
+    return pwrite(place.direct, memory.get(), page, static_cast<off_t>(place.offset));
+}
+
+/// How often it was synced.
+class CountingFile final : public ForwardingFile {
+  public:
+    CountingFile(std::unique_ptr<File> file, int& syncs) : ForwardingFile(std::move(file)), syncs_(syncs) {}
+    void sync_data() override {
+        ++syncs_;
+        file_->sync_data();
+    }
+
+  private:
+    int& syncs_;
+};
+
+TEST_F(PloopHeldPlace, IsForWritesWhereTheTopHasIt) {
+    made("top", 4, {1}, 20)->file().sync();
+    auto tracked = std::make_unique<TrackingFile>(file("top", HostCache::small_reads), cluster);
+    TrackingFile& tracker = *tracked;
+    int syncs = 0;
+    const auto disk =
+        chain(made("base", 4, {0, 1}, 1),
+              Delta::open(std::make_unique<CountingFile>(std::move(tracked), syncs), Access::write));
+    disk->begin();
+    tracker.start();
+    EXPECT_FALSE(disk->hold_to_write({0, page})) << "only below";
+    EXPECT_FALSE(disk->hold_to_write({2 * cluster - page, 2 * page})) << "a part of it is nowhere";
+    EXPECT_FALSE(disk->hold_to_write({cluster + 1, page})) << "not for direct I/O";
+    EXPECT_THROW(disk->hold_to_write({4 * cluster, page}), Error);
+    Bytes content = content_of(*disk);
+    disk->flush();
+    EXPECT_TRUE(tracker.take().empty());
+    syncs = 0;
+    const auto place = disk->hold_to_write({cluster + page, page});
+    ASSERT_TRUE(place);
+    ASSERT_EQ(write_there(*place, std::byte{77}), static_cast<ssize_t>(page));
+    EXPECT_TRUE(tracker.take().empty()) << "it is not over";
+    disk->written(*place, page);
+    std::fill_n(content.begin() + static_cast<std::ptrdiff_t>(cluster + page), page, std::byte{77});
+    EXPECT_EQ(content_of(*disk), content);
+    const auto marks = tracker.take();
+    ASSERT_EQ(marks.size(), 1U);
+    EXPECT_TRUE(marks[0].offset <= place->offset && place->offset + page <= marks[0].end());
+    EXPECT_EQ(syncs, 0);
+    disk->flush();
+    EXPECT_GE(syncs, 1) << "a flush has it on the disk";
+    syncs = 0;
+    disk->flush();
+    EXPECT_EQ(syncs, 0) << "nothing is to be flushed";
+    const auto unused = disk->hold_to_write({cluster, page});
+    ASSERT_TRUE(unused);
+    disk->written(*unused, 0);
+    EXPECT_TRUE(tracker.take().empty());
+    ChainDevice::Pause{*disk}; // waits for ever if one is held still
+    disk->end();
+}
+
+TEST_F(PloopHeldPlace, IsNotForWritesThatMayNotBe) {
+    const auto unbegun = chain(made("a", 2, {0}, 1, HostCache::small_reads));
+    EXPECT_FALSE(unbegun->hold_to_write({0, page})) << "before begin()";
+    const auto cached = chain(made("b", 2, {0}, 1, HostCache::small_requests));
+    cached->begin();
+    EXPECT_FALSE(cached->hold_to_write({0, page})) << "small writes are to go by way of the cache";
+    cached->end();
+    made("c", 2, {0}, 1);
+    const auto readable = chain(
+        Delta::open(real_doors().files.open(folder_ / "c", {.cache = HostCache::small_reads}), Access::read));
+    EXPECT_FALSE(readable->hold_to_write({0, page}));
+    EXPECT_TRUE(readable->hold({0, page}));
+    readable->release();
 }
 
 TEST_F(PloopHeldPlace, ChangesOfTheChainWaitForIt) {

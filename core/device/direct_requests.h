@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Reads that run beside the threads that ask for them.
+// Reads and writes that run beside the threads that ask for them.
 #pragma once
 
 #include "device/io_memory.h"
@@ -21,42 +21,43 @@
 
 namespace disktool {
 
-/// Small reads past the host's cache by the kernel's asynchronous I/O (libaio): a thread that asks goes on to
-/// the next request, so that the host's disk has many of them to work on, and one thread takes what is ready,
-/// many at a time. All of the memory is there from the beginning. Threads: any may begin one.
-class DISKTOOL_API DirectReads {
+/// Small reads and writes past the host's cache by the kernel's asynchronous I/O (libaio): a thread that asks
+/// goes on to the next request, so that the host's disk has many of them to work on, and one thread takes what
+/// is ready, many at a time. All of the memory is there from the beginning. Threads: any may begin one.
+class DISKTOOL_API DirectRequests {
   public:
     static constexpr unsigned most = 64;             ///< under way
     static constexpr std::size_t largest = 32 << 10; ///< bytes of one; more than `most` would hold much memory
-    struct Read {
+    struct Request {
         BlockDevice::Place place;
         std::size_t length;
-        void* request; ///< whose it is: handed through
-        int queue;
+        void* token;                        ///< whose it is: handed through
+        int queue;                          ///< the same
+        const std::byte* written = nullptr; ///< the bytes to write, copied by begin(); null: a read
     };
-    /// Called in the thread of this object for each that was begun. `data`: what was read, less than wanted
-    /// behind the end of the file; valid during the call. `error`: an errno value, or 0. Must not throw, nor
-    /// wait for another of these reads.
-    using Answer = std::function<void(const Read& read, std::span<std::byte> data, int error)>;
+    /// Called in the thread of this object for each that was begun. `data`: what was read or written, less than
+    /// wanted behind the end of the file or where the host is full; valid during the call. `error`: an errno
+    /// value, or 0. Must not throw, nor wait for another of these requests.
+    using Answer = std::function<void(const Request& request, std::span<std::byte> data, int error)>;
 
     /// None: the host has no asynchronous I/O, or none left (fs.aio-max-nr).
-    static std::unique_ptr<DirectReads> start(Answer answer);
-    DirectReads(const DirectReads&) = delete;
-    DirectReads& operator=(const DirectReads&) = delete;
+    static std::unique_ptr<DirectRequests> start(Answer answer);
+    DirectRequests(const DirectRequests&) = delete;
+    DirectRequests& operator=(const DirectRequests&) = delete;
     /// Waits for those that are under way. None may be begun any more.
-    ~DirectReads();
+    ~DirectRequests();
 
     /// False: it is not, and will not be answered, since too many are under way or the host refuses it.
-    bool begin(const Read& read);
+    bool begin(const Request& request);
 
   private:
     struct Slot {
         iocb block{};
-        Read read{};
+        Request request{};
         std::byte* memory = nullptr;
     };
 
-    explicit DirectReads(Answer answer) : answer_(std::move(answer)) {}
+    explicit DirectRequests(Answer answer) : answer_(std::move(answer)) {}
     bool prepare();
     void answer_all();
     Slot* take_slot();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Reads beside the threads that ask for them, and what the host's cache is told of.
+// Reads and writes beside the threads that ask for them, and what the host's cache is told of.
 #include "block/host_descriptor.h"
-#include "device/direct_reads.h"
+#include "device/direct_requests.h"
 #include "device/fuse_disk.h"
 #include "device/hot_regions.h"
 #include "support/temporary_folder.h"
@@ -10,7 +10,9 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -89,23 +91,22 @@ class PagesTest : public testing::Test {
     Descriptor cached_, direct_;
 };
 
-class DirectReadsTest : public PagesTest {
+class DirectRequestsTest : public PagesTest {
   protected:
     void SetUp() override {
         PagesTest::SetUp();
-        if (!IsSkipped() && !DirectReads::start([](const auto&...) {})) {
+        if (!IsSkipped() && !DirectRequests::start([](const auto&...) {})) {
             GTEST_SKIP() << "the host has no asynchronous I/O";
         }
     }
 };
 
-TEST_F(DirectReadsTest, EachGetsItsOwnBytes) {
+TEST_F(DirectRequestsTest, EachGetsItsOwnBytes) {
     std::atomic<unsigned> good = 0, begun = 0, bad = 0;
     const auto reads =
-        DirectReads::start([&](const DirectReads::Read& read, std::span<std::byte> data, int error) {
+        DirectRequests::start([&](const DirectRequests::Request& read, std::span<std::byte> data, int error) {
             const bool whole = error == 0 && data.size() == read.length && right(data, read.place.offset);
-            const bool known =
-                read.request == &good && read.queue == static_cast<int>(read.place.offset / page);
+            const bool known = read.token == &good && read.queue == static_cast<int>(read.place.offset / page);
             ++(whole && known ? good : bad);
         });
     std::vector<std::thread> askers;
@@ -113,7 +114,7 @@ TEST_F(DirectReadsTest, EachGetsItsOwnBytes) {
         askers.emplace_back([&, asker] {
             std::minstd_rand random(asker + 1);
             for (unsigned i = 0; i < 500; ++i) {
-                const std::size_t length = (1 + random() % (DirectReads::largest / page)) * page;
+                const std::size_t length = (1 + random() % (DirectRequests::largest / page)) * page;
                 const std::uint64_t offset = random() % (pages - length / page) * page;
                 begun += reads->begin({at(offset), length, &good, static_cast<int>(offset / page)}) ? 1U : 0U;
             }
@@ -126,18 +127,45 @@ TEST_F(DirectReadsTest, EachGetsItsOwnBytes) {
         std::this_thread::yield();
     }
     EXPECT_EQ(bad, 0U);
-    EXPECT_GE(begun, DirectReads::most);
+    EXPECT_GE(begun, DirectRequests::most);
 }
 
-TEST_F(DirectReadsTest, NoMoreThanItHasMemoryFor) {
+TEST_F(DirectRequestsTest, EachWritesItsOwnBytes) {
+    std::atomic<unsigned> good = 0, bad = 0;
+    auto requests =
+        DirectRequests::start([&](const DirectRequests::Request& request, std::span<std::byte> data,
+                                  int error) { ++(error == 0 && data.size() == request.length ? good : bad); });
+    std::vector<std::uint64_t> order(pages);
+    std::iota(order.begin(), order.end(), 0);
+    std::ranges::shuffle(order, std::minstd_rand(1));
+    const Memory memory = memory_of(page);
+    for (const std::uint64_t number : order) { // each page gets the content of its mirror image
+        std::fill_n(memory.get(), page, filling(pages - 1 - number));
+        while (!requests->begin({at(number * page), page, nullptr, 0, memory.get()})) {
+            std::this_thread::yield();
+        }
+        std::fill_n(memory.get(), page, std::byte{0xff}); // it is another's by then
+    }
+    requests.reset();
+    EXPECT_EQ(good, pages);
+    EXPECT_EQ(bad, 0U);
+    std::vector<std::byte> content(file_size);
+    ASSERT_EQ(pread(cached_.get(), content.data(), content.size(), 0), static_cast<ssize_t>(file_size));
+    for (std::uint64_t number = 0; number < pages; ++number) {
+        ASSERT_EQ(content[number * page], filling(pages - 1 - number)) << number;
+        ASSERT_EQ(content[number * page + page - 1], filling(pages - 1 - number)) << number;
+    }
+}
+
+TEST_F(DirectRequestsTest, NoMoreThanItHasMemoryFor) {
     std::latch open_up(1);
     std::atomic<unsigned> answered = 0;
-    auto reads = DirectReads::start([&](const auto&...) {
+    auto reads = DirectRequests::start([&](const auto&...) {
         open_up.wait();
         ++answered;
     });
-    EXPECT_FALSE(reads->begin({at(0), DirectReads::largest + page, nullptr, 0}));
-    for (unsigned i = 0; i < DirectReads::most; ++i) {
+    EXPECT_FALSE(reads->begin({at(0), DirectRequests::largest + page, nullptr, 0}));
+    for (unsigned i = 0; i < DirectRequests::most; ++i) {
         EXPECT_TRUE(reads->begin({at(i * page), page, nullptr, 0})) << i;
     }
     EXPECT_FALSE(reads->begin({at(0), page, nullptr, 0}));
@@ -146,21 +174,21 @@ TEST_F(DirectReadsTest, NoMoreThanItHasMemoryFor) {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
     open_up.count_down();
     ending.join();
-    EXPECT_EQ(answered, DirectReads::most) << "the end waits for what is under way";
+    EXPECT_EQ(answered, DirectRequests::most) << "the end waits for what is under way";
 }
 
-TEST_F(DirectReadsTest, TellsOfTheEndOfTheFileAndOfErrors) {
+TEST_F(DirectRequestsTest, TellsOfTheEndOfTheFileAndOfErrors) {
     struct Got {
         std::size_t length;
         int error;
     };
     std::vector<Got> got;
-    auto reads = DirectReads::start([&](const auto&, std::span<std::byte> data, int error) {
+    auto reads = DirectRequests::start([&](const auto&, std::span<std::byte> data, int error) {
         got.push_back({data.size(), error});
     });
     EXPECT_TRUE(reads->begin({at(file_size - page), 2 * page, nullptr, 0}));
     reads.reset();
-    reads = DirectReads::start([&](const auto&, std::span<std::byte> data, int error) {
+    reads = DirectRequests::start([&](const auto&, std::span<std::byte> data, int error) {
         got.push_back({data.size(), error});
     });
     // Memory, place and length are not what direct I/O wants: the host says so at once, or as an answer.
@@ -272,19 +300,38 @@ class FileDevice final : public BlockDevice {
         return Place{direct_, known ? cached_ : -1, range.offset + shift, zeros};
     }
     void release() noexcept override { --held; }
+    bool writable() const override { return true; }
+    void write(std::uint64_t offset, std::span<const std::byte> data) override {
+        ++writes;
+        ASSERT_EQ(pwrite(cached_, data.data(), data.size(), static_cast<off_t>(offset)),
+                  static_cast<ssize_t>(data.size()));
+    }
+    std::optional<Place> hold_to_write(Range range) override {
+        if (refusing) {
+            throw Error(ErrorCode::no_space, "the test wants it so");
+        }
+        ++held;
+        return Place{target < 0 ? direct_ : target, -1, range.offset + write_shift, false, 7};
+    }
+    void written(const Place& place, std::uint64_t length) noexcept override {
+        told += place.image == 7 ? length : 0;
+        --held;
+    }
 
-    std::atomic<int> reads{0}, held{0};
+    std::atomic<int> reads{0}, held{0}, writes{0};
+    std::atomic<std::uint64_t> told{0}; ///< bytes that were written beside it
+    int target = -1;                    ///< another file to write to
     bool refusing = false, zeros = false, known = true;
-    std::uint64_t shift = 0; ///< so many bytes too far
+    std::uint64_t shift = 0, write_shift = 0; ///< so many bytes too far
 
   private:
     int direct_, cached_;
 };
 
-class HeldReadTest : public DirectReadsTest {
+class HeldReadTest : public DirectRequestsTest {
   protected:
     void SetUp() override {
-        DirectReadsTest::SetUp();
+        DirectRequestsTest::SetUp();
         if (!IsSkipped() && (geteuid() != 0 || access("/dev/fuse", R_OK | W_OK) != 0)) {
             GTEST_SKIP() << "not root, or no /dev/fuse";
         }
@@ -307,10 +354,10 @@ TEST_F(HeldReadTest, SmallReadsGoBesideTheDevice) {
     for (unsigned guest = 0; guest < 8; ++guest) {
         guests.emplace_back([&, guest] {
             const Descriptor file(disk->open_file(false));
-            const Memory memory = memory_of(DirectReads::largest);
+            const Memory memory = memory_of(DirectRequests::largest);
             std::minstd_rand random(guest + 1);
             for (unsigned i = 0; i < 200; ++i) {
-                const std::size_t length = (1 + random() % (DirectReads::largest / page)) * page;
+                const std::size_t length = (1 + random() % (DirectRequests::largest / page)) * page;
                 const std::uint64_t offset = random() % (pages - length / page) * page;
                 const ssize_t got = pread(file.get(), memory.get(), length, static_cast<off_t>(offset));
                 wrong += got != static_cast<ssize_t>(length) || !right({memory.get(), length}, offset) ? 1 : 0;
@@ -325,7 +372,8 @@ TEST_F(HeldReadTest, SmallReadsGoBesideTheDevice) {
     EXPECT_EQ(device_->held, 0);
     EXPECT_EQ(disk->counters().reads, 1600U);
     const Descriptor file(disk->open_file(false));
-    EXPECT_EQ(read(file.get(), 0, 2 * DirectReads::largest), static_cast<ssize_t>(2 * DirectReads::largest));
+    EXPECT_EQ(read(file.get(), 0, 2 * DirectRequests::largest),
+              static_cast<ssize_t>(2 * DirectRequests::largest));
     EXPECT_EQ(device_->reads, 1) << "a larger one does not";
 }
 
@@ -378,6 +426,86 @@ TEST_F(HeldReadTest, ErrorsReachTheGuest) {
     EXPECT_EQ(disk->counters().errors, 2U);
     EXPECT_EQ(device_->held, 0);
     EXPECT_EQ(device_->reads, 0);
+}
+
+TEST_F(HeldReadTest, SmallWritesGoBesideTheDevice) {
+    const auto disk = FuseDisk::serve(*device_, {.threads = 4, .discard_unit = 0, .shown_name = "shown"});
+    std::atomic<int> wrong = 0;
+    std::vector<std::thread> guests;
+    for (std::uint64_t guest = 0; guest < 8; ++guest) {
+        guests.emplace_back([&, guest] {
+            const Descriptor file(disk->open_file(true));
+            const Memory memory = memory_of(page);
+            for (std::uint64_t number = guest; number < pages; number += 8) {
+                std::fill_n(memory.get(), page, filling(pages - 1 - number));
+                const auto offset = static_cast<off_t>(number * page);
+                wrong += pwrite(file.get(), memory.get(), page, offset) != page ? 1 : 0;
+            }
+        });
+    }
+    for (std::thread& guest : guests) {
+        guest.join();
+    }
+    EXPECT_EQ(wrong, 0);
+    EXPECT_EQ(device_->writes, 0);
+    EXPECT_EQ(device_->held, 0);
+    EXPECT_EQ(device_->told, file_size);
+    EXPECT_EQ(disk->counters().written_bytes, file_size);
+    for (std::uint64_t number = 0; number < pages; ++number) {
+        ASSERT_EQ(pread(cached_.get(), memory_.get(), page, static_cast<off_t>(number * page)),
+                  static_cast<ssize_t>(page));
+        ASSERT_EQ(memory_.get()[page - 1], filling(pages - 1 - number)) << number;
+    }
+    const Descriptor file(disk->open_file(true));
+    ASSERT_EQ(pwrite(file.get(), memory_.get(), 2 * DirectRequests::largest, 0),
+              static_cast<ssize_t>(2 * DirectRequests::largest));
+    EXPECT_EQ(device_->writes, 1) << "a larger one does not";
+}
+
+TEST_F(HeldReadTest, ErrorsOfWritesReachTheGuest) {
+    const auto disk = FuseDisk::serve(*device_, {.threads = 2, .discard_unit = 0, .shown_name = "shown"});
+    const Descriptor file(disk->open_file(true));
+    const auto error_of_write = [&] {
+        return pwrite(file.get(), memory_.get(), page, page) == static_cast<ssize_t>(page) ? 0 : errno;
+    };
+    const Descriptor unwritable(open((folder_ / "pages").c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC));
+    device_->target = unwritable.get(); // refused before it is under way
+    EXPECT_EQ(error_of_write(), 0) << "by way of the device";
+    EXPECT_EQ(device_->writes, 1);
+    EXPECT_EQ(device_->told, 0U) << "nothing was written beside it";
+    device_->refusing = true;
+    EXPECT_EQ(error_of_write(), ENOSPC);
+    device_->refusing = false;
+    device_->target = -1;
+    EXPECT_EQ(error_of_write(), 0) << "it goes on";
+    EXPECT_EQ(device_->told, page);
+    EXPECT_EQ(disk->counters().errors, 1U);
+    EXPECT_EQ(device_->held, 0);
+}
+
+TEST_F(HeldReadTest, TheRestOfAShortWriteIsWrittenOrItsErrorTold) {
+    // The host takes only so much at a time: a file may not grow over the limit.
+    struct Limit {
+        rlimit before{};
+        Limit() {
+            getrlimit(RLIMIT_FSIZE, &before);
+            signal(SIGXFSZ, SIG_IGN);
+            rlimit limit = before;
+            limit.rlim_cur = file_size + page;
+            setrlimit(RLIMIT_FSIZE, &limit);
+        }
+        ~Limit() { setrlimit(RLIMIT_FSIZE, &before); }
+    };
+    const auto disk = FuseDisk::serve(*device_, {.threads = 2, .discard_unit = 0, .shown_name = "shown"});
+    const Descriptor file(disk->open_file(true));
+    const std::uint64_t last = file_size - page;
+    device_->write_shift = page; // its last page lies behind the file's end
+    ASSERT_EQ(pwrite(file.get(), memory_.get(), page, static_cast<off_t>(last)), static_cast<ssize_t>(page));
+    const Limit limit;
+    device_->write_shift = 2 * page;
+    EXPECT_EQ(pwrite(file.get(), memory_.get(), 2 * page, static_cast<off_t>(last - page)), -1);
+    EXPECT_EQ(errno, EIO);
+    EXPECT_EQ(device_->held, 0);
 }
 
 TEST_F(HeldReadTest, TheEndComesWhileTheyAreUnderWay) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "device/direct_reads.h"
+#include "device/direct_requests.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdint>
+#include <cstring>
 
 namespace disktool {
 
@@ -27,7 +28,7 @@ class Contexts {
         if (!idle_.empty()) {
             context = idle_.back();
             idle_.pop_back();
-        } else if (io_setup(DirectReads::most + 1, &context) != 0) {
+        } else if (io_setup(DirectRequests::most + 1, &context) != 0) {
             return nullptr;
         }
         return context;
@@ -44,12 +45,12 @@ class Contexts {
 };
 } // namespace
 
-std::unique_ptr<DirectReads> DirectReads::start(Answer answer) {
-    std::unique_ptr<DirectReads> reads(new DirectReads(std::move(answer)));
-    return reads->prepare() ? std::move(reads) : nullptr;
+std::unique_ptr<DirectRequests> DirectRequests::start(Answer answer) {
+    std::unique_ptr<DirectRequests> requests(new DirectRequests(std::move(answer)));
+    return requests->prepare() ? std::move(requests) : nullptr;
 }
 
-bool DirectReads::prepare() {
+bool DirectRequests::prepare() {
     end_ = eventfd(0, EFD_CLOEXEC);
     context_ = Contexts::all().take();
     if (end_ < 0 || context_ == nullptr) {
@@ -71,7 +72,7 @@ bool DirectReads::prepare() {
     return true;
 }
 
-DirectReads::~DirectReads() {
+DirectRequests::~DirectRequests() {
     if (thread_) {
         for (unsigned count = under_way_; count != 0; count = under_way_) {
             under_way_.wait(count);
@@ -87,7 +88,7 @@ DirectReads::~DirectReads() {
     }
 }
 
-DirectReads::Slot* DirectReads::take_slot() {
+DirectRequests::Slot* DirectRequests::take_slot() {
     const std::scoped_lock lock(mutex_);
     if (free_.empty()) {
         return nullptr;
@@ -98,7 +99,7 @@ DirectReads::Slot* DirectReads::take_slot() {
     return slot;
 }
 
-void DirectReads::give_back(Slot* slot) {
+void DirectRequests::give_back(Slot* slot) {
     {
         const std::scoped_lock lock(mutex_);
         free_.push_back(slot);
@@ -108,14 +109,19 @@ void DirectReads::give_back(Slot* slot) {
     }
 }
 
-bool DirectReads::begin(const Read& read) {
-    Slot* const slot = read.length <= largest ? take_slot() : nullptr;
+bool DirectRequests::begin(const Request& request) {
+    Slot* const slot = request.length <= largest ? take_slot() : nullptr;
     if (slot == nullptr) {
         return false;
     }
-    slot->read = read;
-    io_prep_pread(&slot->block, read.place.direct, slot->memory, read.length,
-                  static_cast<std::int64_t>(read.place.offset));
+    slot->request = request;
+    const auto offset = static_cast<std::int64_t>(request.place.offset);
+    if (request.written != nullptr) {
+        std::memcpy(slot->memory, request.written, request.length);
+        io_prep_pwrite(&slot->block, request.place.direct, slot->memory, request.length, offset);
+    } else {
+        io_prep_pread(&slot->block, request.place.direct, slot->memory, request.length, offset);
+    }
     slot->block.data = slot;
     iocb* block = &slot->block;
     if (io_submit(context_, 1, &block) == 1) {
@@ -125,7 +131,7 @@ bool DirectReads::begin(const Read& read) {
     return false;
 }
 
-void DirectReads::answer_all() {
+void DirectRequests::answer_all() {
     sigset_t all;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, nullptr);
@@ -141,7 +147,7 @@ void DirectReads::answer_all() {
             }
             const auto result = static_cast<std::int64_t>(event.res);
             const std::size_t length = result > 0 ? static_cast<std::size_t>(result) : 0;
-            answer_(slot->read, {slot->memory, length}, result < 0 ? static_cast<int>(-result) : 0);
+            answer_(slot->request, {slot->memory, length}, result < 0 ? static_cast<int>(-result) : 0);
             give_back(slot);
         }
     }
