@@ -78,7 +78,7 @@ DirectRequests::~DirectRequests() {
             under_way_.wait(count);
         }
         eventfd_write(end_, 1);
-        thread_->join();
+        thread_.reset();
         Contexts::all().give_back(context_);
     } else if (context_ != nullptr) {
         io_destroy(context_);

@@ -30,14 +30,6 @@ WorkerThread::WorkerThread(std::function<void()> work) : work_(std::move(work)) 
     if (error != 0) {
         throw SystemError("Cannot start", "a thread that answers requests", error);
     }
-    running_ = true;
-}
-
-void WorkerThread::join() noexcept {
-    if (running_) {
-        running_ = false;
-        pthread_join(thread_, nullptr);
-    }
 }
 
 } // namespace disktool

@@ -10,23 +10,20 @@
 namespace disktool {
 
 /// A thread with a stack of 256 KiB: with locked memory all of it is there, used or not, in each of dozens of
-/// them. Joined by join() or the destructor, which wait for its end.
+/// them. The destructor waits for its end.
 class WorkerThread {
   public:
     /// `work` must not throw. Throws SystemError.
     explicit WorkerThread(std::function<void()> work);
-    ~WorkerThread() { join(); }
+    ~WorkerThread() { pthread_join(thread_, nullptr); }
     WorkerThread(const WorkerThread&) = delete;
     WorkerThread& operator=(const WorkerThread&) = delete;
 
-    /// Until join().
     void signal(int number) noexcept { pthread_kill(thread_, number); }
-    void join() noexcept;
 
   private:
     std::function<void()> work_;
     pthread_t thread_{};
-    bool running_ = false;
 };
 
 } // namespace disktool

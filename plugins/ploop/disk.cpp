@@ -87,24 +87,35 @@ void ChainDevice::read(std::uint64_t offset, std::span<std::byte> buffer) {
     read_below(offset, buffer, deltas_.size());
 }
 
+bool ChainDevice::has_all(const Piece& piece, Range range) const {
+    return piece.offset && piece.clusters * unit_ - range.offset % unit_ >= range.length;
+}
+
+/// None: not for direct I/O.
+std::optional<BlockDevice::Place> ChainDevice::place_in(const Piece& piece, Range range,
+                                                        const File::Direct& direct) const {
+    const std::uint64_t offset = *piece.offset + range.offset % unit_;
+    if (direct.descriptor < 0 || (offset | range.length) % direct.unit != 0) {
+        return std::nullopt;
+    }
+    return Place{direct.descriptor, direct.cached, offset, deltas_[piece.level]->raw(),
+                 static_cast<unsigned>(piece.level)};
+}
+
 std::optional<BlockDevice::Place> ChainDevice::hold(Range range) {
     check_range(range.offset, range.length);
     std::shared_lock inside(gate_);
-    const std::uint64_t within = range.offset % unit_;
-    const Piece piece = find(range.offset / unit_, divide_up(within + range.length, unit_), 0, deltas_.size());
-    if (!piece.offset || piece.clusters * unit_ - within < range.length) {
-        return std::nullopt;
-    }
-    const Delta& delta = *deltas_[piece.level];
-    const File::Direct direct = delta.file().direct();
-    const std::uint64_t offset = *piece.offset + within;
+    const Piece piece =
+        find(range.offset / unit_, divide_up(range.offset % unit_ + range.length, unit_), 0, deltas_.size());
     // Behind the end of a shorter disk its last cluster says nothing.
-    if (direct.descriptor < 0 || (offset | range.length) % direct.unit != 0 ||
-        range.end() > delta.disk_size()) {
+    if (!has_all(piece, range) || range.end() > deltas_[piece.level]->disk_size()) {
         return std::nullopt;
     }
-    inside.release(); // not unlocked
-    return Place{direct.descriptor, direct.cached, offset, delta.raw()};
+    const auto place = place_in(piece, range, deltas_[piece.level]->file().direct());
+    if (place) {
+        inside.release(); // not unlocked
+    }
+    return place;
 }
 
 void ChainDevice::release() noexcept {
@@ -117,25 +128,23 @@ std::optional<BlockDevice::Place> ChainDevice::hold_to_write(Range range) {
         return std::nullopt;
     }
     std::shared_lock inside(gate_);
-    const std::uint64_t within = range.offset % unit_;
-    const Piece own = find_own(range.offset / unit_, divide_up(within + range.length, unit_));
-    if (!own.offset || own.clusters * unit_ - within < range.length) {
+    const Piece own = find_own(range.offset / unit_, divide_up(range.offset % unit_ + range.length, unit_));
+    if (!has_all(own, range)) {
         return std::nullopt;
     }
     const File::Direct direct = deltas_[own.level]->write_beside();
-    const std::uint64_t offset = *own.offset + within;
-    if (!direct.writes || (offset | range.length) % direct.unit != 0) {
-        return std::nullopt;
+    const auto place = direct.writes ? place_in(own, range, direct) : std::nullopt;
+    if (place) {
+        inside.release(); // not unlocked
     }
-    inside.release(); // not unlocked
-    return Place{direct.descriptor, direct.cached, offset, false, static_cast<unsigned>(own.level)};
+    return place;
 }
 
 void ChainDevice::written(const Place& place, std::uint64_t length) noexcept {
     if (length > 0) {
         deltas_[place.image]->written_at(place.offset, length);
     }
-    gate_.unlock_shared();
+    release();
 }
 
 void ChainDevice::read_below(std::uint64_t offset, std::span<std::byte> buffer, std::size_t levels) const {

@@ -103,6 +103,9 @@ class ChainDevice final : public BlockDevice {
     Piece find_own(std::uint64_t cluster, std::uint64_t limit) const {
         return find(cluster, limit, lowest_own(), deltas_.size());
     }
+    /// Of a piece that begins in the range's first cluster.
+    bool has_all(const Piece& piece, Range range) const;
+    std::optional<Place> place_in(const Piece& piece, Range range, const File::Direct& direct) const;
     std::size_t lowest_own() const { return deltas_.size() - (draining_ ? 2 : 1); }
     std::uint64_t disk_size() const { return deltas_.back()->disk_size(); }
     void read_below(std::uint64_t offset, std::span<std::byte> buffer, std::size_t levels) const;
