@@ -27,8 +27,6 @@
 
 namespace disktool {
 
-namespace {
-
 std::string find_program(const std::string& name) {
     if (name.find('/') != std::string::npos)
         return name;
@@ -48,6 +46,8 @@ std::string find_program(const std::string& name) {
                 fmt::format("{} is not installed, or not in a folder that PATH names", name),
                 Reason::program_missing);
 }
+
+namespace {
 
 constexpr const char* listen_pid = "LISTEN_PID";
 

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include <memory>
+#include <string>
 
 namespace disktool {
 
@@ -25,6 +26,10 @@ struct Launched {
     Descriptor errors;
     Descriptor end; ///< a pidfd: readable when the child has ended
 };
+
+/// In the folders that PATH names with a whole path; a name with a slash stays as it is. Throws
+/// program_missing.
+std::string find_program(const std::string& name);
 
 /// Throws program_missing when there is no such program or it cannot be executed.
 std::unique_ptr<Launched> launch(const Command& command);

@@ -2,6 +2,7 @@
 #include "engine/sandbox.h"
 
 #include "block/host_descriptor.h"
+#include "block/host_launch.h"
 #include "engine/own_place.h"
 
 #include <disktool/doors.h>
@@ -117,10 +118,10 @@ void add_parents(Words& words, const std::string& path) {
         append(words, {"--dir", path.substr(0, slash)});
 }
 
-/// bubblewrap's words, up to and with "--".
-Words bubblewrap_words(const Words& readable, const Words& files) {
-    Words words{"bwrap",         "--unshare-ipc",     "--unshare-pid", "--unshare-net",
-                "--unshare-uts", "--die-with-parent", "--clearenv"};
+/// The helper, which keeps an eye on bubblewrap, and bubblewrap's words, up to and with "--".
+Words bubblewrap_words(const std::string& helper, const Words& readable, const Words& files) {
+    Words words{helper,          "--keep",        find_program("bwrap"), "--unshare-ipc", "--unshare-pid",
+                "--unshare-net", "--unshare-uts", "--die-with-parent",   "--clearenv"};
     if (geteuid() == 0) // the helper needs these to become another user, and drops them with that
         append(words, {"--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add",
                        "CAP_SETPCAP"});
@@ -195,7 +196,7 @@ Sandbox::Outcome Sandbox::try_run(const Command& command, const std::vector<std:
     outer.environment.clear();
     outer.arguments = helper_words(command, helper);
     if (bubblewrap) {
-        const Words before = bubblewrap_words(readable, files);
+        const Words before = bubblewrap_words(helper, readable, files);
         outer.arguments.insert(outer.arguments.begin(), before.begin(), before.end());
     } else {
         const Words more = own_words(readable, files);

@@ -15,8 +15,11 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <thread>
@@ -201,6 +204,46 @@ TEST_P(SandboxTest, CancellingEndsAllOfIt) {
         EXPECT_EQ(error.code(), ErrorCode::interrupted);
     }
     canceller.join();
+    EXPECT_TRUE(ends_soon(word));
+}
+
+/// Kills a process that runs `command` in a sandbox as soon as `word` runs in there.
+void kill_the_tool(Kind kind, const Command& command, const std::string& word) {
+    const pid_t tool = fork();
+    if (tool == 0) {
+        Sandbox sandbox(real_doors().processes, kind);
+        try {
+            sandbox.run(command, {});
+        } catch (...) {
+        }
+        _exit(0);
+    }
+    for (int i = 0; i < 500 && !runs(word); ++i)
+        std::this_thread::sleep_for(10ms);
+    EXPECT_TRUE(runs(word));
+    kill(tool, SIGKILL);
+    waitpid(tool, nullptr, 0);
+}
+
+TEST_P(SandboxTest, NothingOutlivesAKilledTool) {
+    const std::string word = fmt::format("7{}3", getpid());
+    Command command;
+    command.arguments = {"/bin/sh", "-c", fmt::format("setsid sleep {0} & sleep {0}", word)};
+    kill_the_tool(GetParam(), command, word);
+    EXPECT_TRUE(ends_soon(word));
+}
+
+TEST(SandboxOfBubblewrap, AChildThatItHasNotLetGoYetDoesNotOutliveAKilledTool) {
+    const std::string word = fmt::format("7{}4", getpid());
+    test::TemporaryFolder folder;
+    const std::string path = std::getenv("PATH");
+    test::write_file(folder / "bwrap", fmt::format("#!/bin/sh\nsleep {} &\nwait\n", word));
+    ASSERT_EQ(chmod((folder / "bwrap").c_str(), 0755), 0);
+    setenv("PATH", (folder.path().string() + ":" + path).c_str(), 1);
+    Command command;
+    command.arguments = {"/bin/true"};
+    kill_the_tool(Kind::bubblewrap, command, word);
+    setenv("PATH", path.c_str(), 1);
     EXPECT_TRUE(ends_soon(word));
 }
 

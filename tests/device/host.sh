@@ -16,6 +16,13 @@ mount -t tmpfs tmp ../ro; cp root.hdd $X ../ro; mount -o remount,ro ../ro
 closed ../ro/root.hdd; nothing_left
 expect 0 "$PLOOP" mount -r -m "$mnt" ../ro/$X; [ -d "$mnt/lost+found" ] || die "nothing is in $mnt"; expect 0 "$PLOOP" umount ../ro/$X; nothing_left
 umount ../ro
+# another mount name space has a copy of the mount: a passing one is waited for, one that stays is named
+held() { unshare -m --propagation private sleep "$1" & HOLDER=$!; until [ "$(readlink /proc/$HOLDER/ns/mnt)" != "$(readlink /proc/self/ns/mnt)" ]; do sleep 0.01; done; }
+expect 0 "$PLOOP" mount -m "$mnt" $X; echo held > "$mnt/f"; held 2
+expect 0 "$PLOOP" umount $X; wait $HOLDER; closed root.hdd; nothing_left
+expect 0 "$PLOOP" mount -m "$mnt" $X; [ "$(cat "$mnt/f")" = held ] || die "what was written is not there"; held 60
+expect 22 "$PLOOP" umount $X; says "mounted on $mnt in another mount name space (/proc/$HOLDER/root)"; not_mounted "$mnt"; in_use root.hdd || die "the image of a mounted file system is closed"
+kill $HOLDER; wait $HOLDER || true; expect 0 "$PLOOP" umount $X; closed root.hdd; nothing_left
 # the images are deleted while it is mounted
 cp -r --sparse=never . ../gone; (cd ../gone; "$PLOOP" mount -m "$mnt" $X > /dev/null); rm -r ../gone
 echo still > "$mnt/f"; sync -f "$mnt/f"; [ "$(cat "$mnt/f")" = still ] || die "a deleted image cannot be used"

@@ -3,12 +3,15 @@
 // disktool, directly or through bubblewrap; of no use by hand.
 #include "confinement.h"
 #include "isolation.h"
+#include "keeper.h"
 
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
+#include <string_view>
 
 namespace disktool::sandbox {
 
@@ -27,8 +30,10 @@ int run(Request& request) {
     const Report report(request.report);
     fcntl(request.report, F_SETFD, FD_CLOEXEC);
     report.entered();
-    if (request.isolate)
+    if (request.isolate) {
+        keep_group();
         isolate(request, report);
+    }
     if (chdir("/") != 0)
         report.missing("a folder of its own");
     confine(request, report);
@@ -60,6 +65,12 @@ void Report::line(const std::string& text) const {
 } // namespace disktool::sandbox
 
 int main(int count, char** words) {
+    if (count > 2 && words[1] == std::string_view("--keep")) { // PROGRAM WORD...: what comes back to us
+        disktool::sandbox::keep_group();
+        execv(words[2], words + 2);
+        std::perror(words[2]);
+        return 127;
+    }
     auto request = disktool::sandbox::parse(count, words);
     if (!request)
         return 127;
