@@ -95,7 +95,7 @@ int run_clear(Options& options, const std::vector<std::string>& words) {
         options.output->result(fmt::format("1. clear away {}, whose process has died\n", device->node));
         return 0;
     }
-    if (!clear_dead_device(*device, stop_patience)) {
+    if (!clear_dead_device(*device)) {
         refuse_ioctl(fmt::format("{} is still in use: \"ploop umount -d {}\" unmounts what is on it",
                                  device->node, device->node));
     }

@@ -187,7 +187,7 @@ void refuse_second(const Options& options, const DeviceMountRequest& request) {
             continue;
         }
         // What a dead process has left keeps nobody away, unless it is still mounted.
-        if (!device.alive && !options.dry_run && clear_dead_device(device, stop_patience)) {
+        if (!device.alive && !options.dry_run && clear_dead_device(device)) {
             continue;
         }
         refuse_mounted(shown_name(source), device);

@@ -35,7 +35,7 @@ class UnmountStep final : public Step {
 
 void clear_away(const DeviceState& device, const Say& say) {
     const std::vector<std::uint64_t> numbers = device_numbers_of(device);
-    if (!clear_dead_device(device, stop_patience)) {
+    if (!clear_dead_device(device)) {
         throw PloopError(Exit::unmount, ErrorCode::locked,
                          fmt::format("{} cannot be taken away, it is in use: {}", device.node,
                                      users_of(device.loop, numbers)),

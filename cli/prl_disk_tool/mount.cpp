@@ -36,7 +36,7 @@ void stop(const DeviceState& device) {
 /// Of a device whose process was killed.
 void clear_away(const DeviceState& device) {
     const std::vector<std::uint64_t> numbers = ploop::cli::device_numbers_of(device);
-    if (!ploop::cli::clear_dead_device(device, ploop::cli::stop_patience)) {
+    if (!ploop::cli::clear_dead_device(device)) {
         throw Error(ErrorCode::locked,
                     fmt::format("{}, whose process has died, cannot be taken away, it is in use: {}",
                                 device.node, users_of(device.loop, numbers)),

@@ -214,8 +214,8 @@ bool has_died(const DeviceState& device) {
     }
 }
 
-bool clear_dead_device(const DeviceState& device, std::chrono::milliseconds patience) {
-    const auto end = std::chrono::steady_clock::now() + patience;
+bool clear_dead_device(const DeviceState& device) {
+    const auto end = std::chrono::steady_clock::now() + stop_patience;
     while (!remove_dead_device(device)) {
         if (std::chrono::steady_clock::now() >= end || !mount_points_of(device).empty()) {
             return false;

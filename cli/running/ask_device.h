@@ -62,7 +62,7 @@ void stop_device(const Options& options, const DeviceState& device, std::chrono:
 /// Takes away what a device whose process has died left. Tries again for a while when someone has it open: one
 /// who was told of the errors, or its own process, which the kernel has not ended to the last. False: in use,
 /// or mounted.
-bool clear_dead_device(const DeviceState& device, std::chrono::milliseconds patience);
+bool clear_dead_device(const DeviceState& device);
 
 /// Has its process died since `device` was read? A kill may come between looking and asking. Waits for one that
 /// is about to end.
