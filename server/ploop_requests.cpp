@@ -34,6 +34,46 @@ std::optional<Uuid> uuid_in(const ControlRequest& request, const char* name) {
     throw PloopError(Exit::invalid_parameter, ErrorCode::usage, fmt::format("\"{}\" is no uuid", text));
 }
 
+bool is_plan(const ControlRequest& request) {
+    return request.text("request", "") == "plan";
+}
+
+/// What a verb tells while it works, and hears. One who goes away has the verb go on, one who changes his mind
+/// does not.
+class Watching {
+  public:
+    /// `for_asker`: it stops as well when he has gone, wherever it is.
+    explicit Watching(ControlRequest& request, bool for_asker = false)
+        : request_(request), for_asker_(for_asker) {}
+
+    ploop::RunningDisk::Watch watch() {
+        return {.progress = [this](std::uint64_t done, std::uint64_t total) { advanced(done, total); },
+                .cancel = &cancel_,
+                .plan_only = is_plan(request_)};
+    }
+    void check() const { cancel_.check(); }
+    ControlMessage answer() const {
+        return is_plan(request_) ? ControlMessage{{"bytes", total_}} : ControlMessage::object();
+    }
+
+  private:
+    void advanced(std::uint64_t done, std::uint64_t total) {
+        total_ = total;
+        if (is_plan(request_)) {
+            return;
+        }
+        request_.progress(done, total);
+        if (request_.cancelled() || (for_asker_ && request_.abandoned())) {
+            cancel_.cancel();
+        }
+    }
+
+    ControlRequest& request_;
+    const bool for_asker_;
+    CancelToken cancel_;
+    std::uint64_t total_ = 0; ///< bytes of work
+};
+
 /// The verbs of one disk, as functions for its control socket.
 class PloopRequests {
   public:
@@ -52,6 +92,7 @@ class PloopRequests {
             {"delete", on_image(&PloopRequests::remove)},
             {"replace", on_image(&PloopRequests::replace)},
             {"compact", on_image(&PloopRequests::compact)},
+            {"plan", on_image(&PloopRequests::plan)},
             {"track_start", on_image(&PloopRequests::track_start)},
             {"track_next", on_image(&PloopRequests::track_next)},
             {"track_stop", on_image(&PloopRequests::track_stop)},
@@ -67,13 +108,7 @@ class PloopRequests {
     ControlMessage change(ControlRequest& request, Verb verb) const {
         const std::scoped_lock lock(verbs_);
         if (!device_.serves() && !disk_.read_only()) {
-            throw PloopError(
-                Exit::no_memory_or_failure, ErrorCode::unsupported,
-                fmt::format("{} shows its image by a loop device alone, so the image cannot be changed "
-                            "beside it. Unmount it, and do this to the disk at rest, or mount it with "
-                            "--backend fuse",
-                            device_.state().node),
-                Reason::capability_missing);
+            refuse_without_server(verb);
         }
         try {
             ControlMessage answer = (this->*verb)(request);
@@ -83,6 +118,19 @@ class PloopRequests {
             device_.describe_anew(); // it may have failed after the images had changed
             throw;
         }
+    }
+
+    [[noreturn]] void refuse_without_server(Verb verb) const {
+        const bool looks = verb == &PloopRequests::track_start || verb == &PloopRequests::track_next;
+        throw PloopError(
+            Exit::no_memory_or_failure, ErrorCode::unsupported,
+            fmt::format("{} shows its image by a loop device alone, so {}. Unmount it, and {}mount "
+                        "it with --backend fuse",
+                        device_.state().node,
+                        looks ? "nobody sees what is written to it meanwhile"
+                              : "the image cannot be changed beside it",
+                        looks ? "" : "do this to the disk at rest, or "),
+            Reason::capability_missing);
     }
 
     ControlMessage status() const {
@@ -105,6 +153,7 @@ class PloopRequests {
         }
         wanted.temporary = request.flag("temporary");
         wanted.new_file = request.text("new_file", "");
+        wanted.plan_only = is_plan(request);
         // Whatever happens in between, the file systems are thawed in the end.
         bool frozen = false;
         const ploop::Freezer freezer{[&] {
@@ -133,8 +182,9 @@ class PloopRequests {
         wanted.range_end = uuid_in(request, "range_end");
         wanted.all = request.flag("all");
         wanted.new_file = request.text("new_file", "");
-        disk_.merge(wanted, say(request), progress(request));
-        return ControlMessage::object();
+        Watching watching(request);
+        disk_.merge(wanted, say(request), watching.watch());
+        return watching.answer();
     }
 
     ControlMessage remove(ControlRequest& request) const {
@@ -142,8 +192,9 @@ class PloopRequests {
         if (!uuid) {
             throw PloopError(Exit::invalid_parameter, ErrorCode::usage, "The uuid of a snapshot is needed");
         }
-        disk_.remove_snapshot(*uuid, say(request), progress(request));
-        return ControlMessage::object();
+        Watching watching(request);
+        disk_.remove_snapshot(*uuid, say(request), watching.watch());
+        return watching.answer();
     }
 
     ControlMessage replace(ControlRequest& request) const {
@@ -155,13 +206,30 @@ class PloopRequests {
         }
         wanted.request.new_file = request.text("new_file");
         wanted.request.keep_name = request.flag("keep_name");
-        disk_.replace(wanted, say(request), progress(request));
-        return ControlMessage::object();
+        Watching watching(request);
+        disk_.replace(wanted, say(request), watching.watch());
+        return watching.answer();
     }
 
     ControlMessage compact(ControlRequest& request) const {
-        const auto done = disk_.compact(progress(request), [&] { return request.abandoned(); });
+        Watching watching(request, true);
+        const auto done = disk_.compact(watching.watch());
+        watching.check();
         return {{"bytes_cut", done.bytes_cut}, {"clusters_moved", done.clusters_moved}};
+    }
+
+    /// Refuses what the verb would refuse, and tells how much work it is.
+    ControlMessage plan(ControlRequest& request) const {
+        static const std::map<std::string, Verb> verbs{{"snapshot", &PloopRequests::snapshot},
+                                                       {"merge", &PloopRequests::merge},
+                                                       {"delete", &PloopRequests::remove},
+                                                       {"replace", &PloopRequests::replace}};
+        const auto verb = verbs.find(request.text("verb"));
+        if (verb == verbs.end()) {
+            throw PloopError(Exit::invalid_parameter, ErrorCode::usage,
+                             fmt::format("\"{}\" is nothing that can be planned", request.text("verb")));
+        }
+        return (this->*verb->second)(request);
     }
 
     ControlMessage grow(ControlRequest& request) const {
@@ -212,10 +280,6 @@ class PloopRequests {
     static ploop::Say say(ControlRequest& request) {
         return [&request](const std::string& line) { request.say(line); };
     }
-    static ploop::RunningDisk::Progress progress(ControlRequest& request) {
-        return [&request](std::uint64_t done, std::uint64_t total) { request.progress(done, total); };
-    }
-
     ploop::RunningDisk& disk_;
     RunningDevice& device_;
     std::mutex& verbs_;

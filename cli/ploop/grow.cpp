@@ -99,7 +99,7 @@ Plan plan_grow_file(const Options& options, const std::string& path, std::uint64
 
 int grow_running(const Options& options, const DeviceState& device, std::uint64_t sectors) {
     return carry_out(options, device,
-                     {"grow", {{"sectors", sectors}}, fmt::format("make it {} sectors large", sectors)});
+                     {"grow", {{"sectors", sectors}}, fmt::format("make it {} sectors large", sectors), false});
 }
 
 } // namespace

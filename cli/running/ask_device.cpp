@@ -5,6 +5,8 @@
 #include "errors.h"
 #include "mount_table.h"
 
+#include <disktool/size.h>
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -149,8 +151,19 @@ int carry_out(const Options& options, const DeviceState& device, const DeviceReq
     output.json()["device"] = device.node;
     output.json()["request"] = {{"name", request.request}, {"arguments", request.arguments}};
     if (options.dry_run) {
-        output.result(fmt::format("1. ask the process of {}, which runs {}, to {}\n", device.node, device.disk,
-                                  request.text));
+        // Its process looks whether it would; one that does not know the request is not asked to do the work.
+        std::string work;
+        if (request.planned) {
+            ControlMessage arguments = request.arguments;
+            arguments["verb"] = request.request;
+            const ControlMessage plan = ask_device(options, device, "plan", std::move(arguments));
+            if (const std::uint64_t bytes = plan.value("bytes", std::uint64_t{0}); bytes > 0) {
+                output.json()["bytes"] = bytes;
+                work = fmt::format(" ({} to be read and written)", size_text(bytes));
+            }
+        }
+        output.result(fmt::format("1. ask the process of {}, which runs {}, to {}{}\n", device.node,
+                                  device.disk, request.text, work));
         return 0;
     }
     ControlMessage answer = ask_device(options, device, request.request, request.arguments);

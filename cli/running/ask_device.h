@@ -39,7 +39,8 @@ ControlMessage device_status(const DeviceState& device);
 struct DeviceRequest {
     std::string request;
     ControlMessage arguments = ControlMessage::object();
-    std::string text; ///< "take a snapshot", for --dry-run
+    std::string text;    ///< "take a snapshot", for --dry-run
+    bool planned = true; ///< with --dry-run its process is asked whether it would
 };
 /// Asks, or with --dry-run says what would be asked. Request and answer go into the JSON. Gives the exit code.
 int carry_out(const Options& options, const DeviceState& device, const DeviceRequest& request);

@@ -5,7 +5,9 @@
 // A client connects, sends one request: {"version": 1, "request": NAME, ...}, and reads answers until the last
 // one: {"say": LINE}, {"warning": LINE} and {"done": N, "total": M} come first, any number of them; then {"ok":
 // true, ...} or {"error": {"code": "locked", "exit": 37, "reason": "image_in_use", "message": "..."}}. More
-// requests may follow on the same connection. A version that the server does not know is an error that names
+// requests may follow on the same connection. A client that changes its mind shuts its sending half down and
+// still waits for the answer: an error ("interrupted") where the request could be stopped, else what came of
+// it. One that just goes away changes nothing. A version that the server does not know is an error that names
 // those it knows ("versions": [1]).
 //
 // A packet has at most 64 KiB. An answer that has more comes in several: those before the last bear "more":
@@ -60,8 +62,8 @@ class DISKTOOL_API ControlClient {
         std::function<void(const std::string&)> warn = [](const std::string&) {};
         std::function<void(std::uint64_t done, std::uint64_t total)> progress = [](std::uint64_t,
                                                                                    std::uint64_t) {};
-        /// When cancelled: Error(interrupted), and the connection ends. The server goes on, or stops, as its
-        /// request says.
+        /// When cancelled, the server is told, and its answer waited for: ControlError(interrupted), or what
+        /// came of the request where it could not be stopped any more. No other request may follow.
         CancelToken* cancel = nullptr;
     };
     /// The last answer, with what came in parts. Throws ControlError for an error; Error(failure) where the
@@ -100,6 +102,8 @@ class DISKTOOL_API ControlRequest {
     void part(ControlMessage message);
     /// Has the client gone? A short look, no waiting.
     bool abandoned() const;
+    /// Is it there, and wants the request to be stopped? A short look.
+    bool cancelled() const;
     /// What is to be done when the connection ends, however it does; an empty function takes back what was said
     /// under that name. Runs in the connection's thread, beside other requests: never throws.
     void when_gone(const std::string& name, std::function<void()> action);

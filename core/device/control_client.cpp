@@ -75,8 +75,8 @@ ControlClient::~ControlClient() = default;
 ControlMessage ControlClient::receive(const Listener& listener) {
     while (listener.cancel != nullptr) {
         if (listener.cancel->cancelled()) {
-            socket_.close();
-            listener.cancel->check();
+            shutdown(socket_.get(), SHUT_WR);
+            break;
         }
         pollfd look{socket_.get(), POLLIN, 0};
         if (poll(&look, 1, look_every) > 0) {

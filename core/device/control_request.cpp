@@ -24,6 +24,13 @@ void send_line(int socket, const char* kind, const std::string& line, LogLevel l
     }
 }
 
+constexpr short gone = POLLHUP | POLLERR | POLLNVAL;
+
+short events_of(int socket) {
+    pollfd look{socket, POLLRDHUP, 0};
+    return poll(&look, 1, 0) > 0 ? look.revents : short{0};
+}
+
 } // namespace
 
 std::string ControlRequest::text(const char* name) const {
@@ -83,8 +90,12 @@ void ControlRequest::part(ControlMessage message) {
 }
 
 bool ControlRequest::abandoned() const {
-    pollfd look{socket_, 0, 0};
-    return poll(&look, 1, 0) > 0 && (look.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0;
+    return (events_of(socket_) & gone) != 0;
+}
+
+bool ControlRequest::cancelled() const {
+    const short events = events_of(socket_);
+    return (events & POLLRDHUP) != 0 && (events & gone) == 0;
 }
 
 void ControlRequest::when_gone(const std::string& name, std::function<void()> action) {

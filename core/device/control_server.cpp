@@ -25,15 +25,23 @@ namespace {
 constexpr std::size_t most_connections = 64;
 constexpr int most_waiting = 64; // for accept()
 constexpr timeval answer_patience{60, 0};
+constexpr std::chrono::milliseconds look_for_end{100};
 constexpr int look_again = 100; // ms, where the host has no more descriptors or threads
 
 /// One request at a time. Threads: any.
 class Turn {
   public:
-    /// False: nobody gets one any more, or the time is over.
-    bool take(std::chrono::milliseconds patience) {
+    /// False: nobody gets one any more, or the time is over, or nobody wants this one.
+    bool take(std::chrono::milliseconds patience, const std::function<bool()>& unwanted) {
+        const auto end = std::chrono::steady_clock::now() + patience;
+        const auto free = [&] { return !taken_ || closed_; };
         std::unique_lock lock(mutex_);
-        if (!changed_.wait_for(lock, patience, [&] { return !taken_ || closed_; }) || closed_) {
+        while (!changed_.wait_for(lock, std::min(patience, look_for_end), free)) {
+            if (std::chrono::steady_clock::now() >= end || unwanted()) {
+                return false;
+            }
+        }
+        if (closed_) {
             return false;
         }
         taken_ = true;
@@ -186,13 +194,17 @@ ControlMessage ControlServer::Impl::guarded(const std::function<ControlMessage()
 ControlMessage ControlServer::Impl::answer_in_turn(const std::string& name, const ControlFunction& function,
                                                    ControlRequest& request) {
     const bool alone = std::find(options.at_once.begin(), options.at_once.end(), name) == options.at_once.end();
-    if (alone && !turn.take(options.patience)) {
-        return answer_with(Error(ErrorCode::locked, "The device is busy: another operation is in progress",
-                                 Reason::image_in_use));
+    const auto unwanted = [&] { return request.abandoned() || request.cancelled(); };
+    const Error interrupted(ErrorCode::interrupted, "Interrupted before the work was begun");
+    if (alone && !turn.take(options.patience, unwanted)) {
+        return answer_with(unwanted() ? interrupted
+                                      : Error(ErrorCode::locked,
+                                              "The device is busy: another operation is in progress",
+                                              Reason::image_in_use));
     }
     ControlMessage answer = guarded([&] {
-        if (request.abandoned()) {
-            throw Error(ErrorCode::interrupted, "Whoever asked has gone");
+        if (unwanted()) {
+            throw interrupted;
         }
         ControlMessage result{{"ok", true}};
         result.update(function(request));

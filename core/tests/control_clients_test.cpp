@@ -107,30 +107,80 @@ TEST_F(ControlTest, AClientThatGoesIsNoticedAndItsFarewellsAreDone) {
     };
     start();
     {
-        const auto asking = client();
-        asking->ask("freeze");
-        asking->ask("keep");
-        CancelToken cancel;
-        ControlClient::Listener listener;
-        listener.cancel = &cancel;
-        std::thread canceller([&] {
-            EXPECT_TRUE(waiting_.wait());
-            cancel.cancel();
-        });
-        try {
-            asking->ask("long", ControlMessage::object(), listener);
-            ADD_FAILURE() << "not interrupted";
-        } catch (const Error& error) {
-            EXPECT_EQ(error.code(), ErrorCode::interrupted);
+        const Descriptor asking = raw_client();
+        for (const char* request : {"freeze", "keep"}) {
+            ASSERT_TRUE(send_packet(asking.get(), ControlMessage{{"version", 1}, {"request", request}}.dump(),
+                                    WhenFull::wait));
+            EXPECT_EQ(receive_message(asking.get()).message["ok"], true);
         }
-        canceller.join();
-        gone.say();
-        EXPECT_THROW(asking->ask("hello"), Error) << "the connection has ended";
+        ASSERT_TRUE(send_packet(asking.get(), R"({"version": 1, "request": "long"})", WhenFull::wait));
+        EXPECT_TRUE(waiting_.wait());
     }
+    gone.say();
     EXPECT_TRUE(noticed.wait());
     EXPECT_TRUE(thawed.wait());
     EXPECT_TRUE(taken_back);
     EXPECT_EQ(client()->ask("hello")["hello"], "you");
+}
+
+TEST_F(ControlTest, AClientThatChangesItsMindHearsWhatCameOfIt) {
+    std::array<Event, 2> begun;
+    for (const bool stops : {true, false}) {
+        functions_[stops ? "stops" : "ends"] = [&, stops](ControlRequest& request) {
+            EXPECT_FALSE(request.cancelled());
+            begun.at(stops ? 1 : 0).say();
+            for (int i = 0; i < 1000 && !request.cancelled(); ++i) {
+                std::this_thread::sleep_for(10ms);
+            }
+            EXPECT_TRUE(request.cancelled());
+            EXPECT_FALSE(request.abandoned());
+            if (stops) {
+                throw Error(ErrorCode::interrupted, "stopped");
+            }
+            return ControlMessage{{"too", "late"}};
+        };
+    }
+    start();
+    for (const bool stops : {true, false}) {
+        CancelToken cancel;
+        ControlClient::Listener listener;
+        listener.cancel = &cancel;
+        std::thread canceller([&] {
+            EXPECT_TRUE(begun.at(stops ? 1 : 0).wait());
+            cancel.cancel();
+        });
+        try {
+            const auto asking = client();
+            const ControlMessage answer =
+                asking->ask(stops ? "stops" : "ends", ControlMessage::object(), listener);
+            EXPECT_FALSE(stops);
+            EXPECT_EQ(answer["too"], "late");
+            EXPECT_THROW(asking->ask("hello"), Error) << "nothing can be asked on it any more";
+        } catch (const ControlError& error) {
+            EXPECT_TRUE(stops);
+            EXPECT_EQ(error.code(), ErrorCode::interrupted);
+        }
+        canceller.join();
+    }
+    EXPECT_EQ(client()->ask("hello")["hello"], "you");
+}
+
+TEST_F(ControlTest, WhoWaitsForItsTurnMayChangeHisMind) {
+    start();
+    std::thread first([&] { client()->ask("wait"); });
+    ASSERT_TRUE(waiting_.wait());
+    CancelToken cancel;
+    cancel.cancel();
+    ControlClient::Listener listener;
+    listener.cancel = &cancel;
+    try {
+        client()->ask("echo", ControlMessage::object(), listener);
+        ADD_FAILURE() << "it had its turn";
+    } catch (const ControlError& error) {
+        EXPECT_EQ(error.code(), ErrorCode::interrupted);
+    }
+    go_on_.say();
+    first.join();
 }
 
 TEST_F(ControlTest, AClientThatDoesNotReadHoldsNobodyUp) {

@@ -9,7 +9,7 @@
 
 namespace disktool::ploop {
 
-void ServedDisk::remove_snapshot(const Uuid& uuid, const Say& say, const Progress& progress) {
+void ServedDisk::remove_snapshot(const Uuid& uuid, const Say& say, const Watch& watch) {
     const auto disk = open_for("snapshot-delete", say);
     if (disk->descriptor.snapshot(uuid) == nullptr) {
         refuse_unknown(*disk, uuid);
@@ -20,11 +20,17 @@ void ServedDisk::remove_snapshot(const Uuid& uuid, const Say& say, const Progres
                            uuid.text()),
                Reason::image_in_use);
     }
-    Report report{say, progress};
+    Report report{say, watch};
     if (!remove_one(*disk, uuid, report)) {
+        if (watch.plan_only) {
+            return;
+        }
         DiskChange change(*disk, "snapshot-delete", marked_for_deletion(*disk, uuid));
         change.switch_over();
         say(deletion_mark_text(change.after, uuid));
+        return;
+    }
+    if (watch.plan_only) {
         return;
     }
     for (std::size_t round = disk->descriptor.snapshots.size(); round > 0; --round) {
@@ -55,6 +61,9 @@ bool ServedDisk::remove_one(PloopDisk& disk, const Uuid& uuid, Report& report) {
     }
     Descriptor after = disk.descriptor;
     after.remove_leaf(uuid);
+    if (report.watch.plan_only) {
+        return true;
+    }
     DiskChange change(disk, "snapshot-delete", std::move(after));
     change.will_remove(disk.file_of(uuid));
     report.say(fmt::format("del snapshot {}", uuid.text()));

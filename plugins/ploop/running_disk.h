@@ -7,6 +7,7 @@
 #include "operations.h"
 
 #include <disktool/doors.h>
+#include <disktool/progress.h>
 #include <disktool/size.h>
 
 #include <cstdint>
@@ -89,27 +90,40 @@ class RunningDisk {
         SnapshotRequest request{};
         bool temporary = false;
         std::string new_file{}; ///< of the new top, absolute, not there yet; empty: the descriptor names it
+        bool plan_only = false; ///< refusals, and nothing else
     };
     virtual SnapshotDone snapshot(const RunningSnapshot& request, const Freezer& freezer, const Say& say) = 0;
     /// As `snapshot-merge` at rest, in all its forms. Lower images are merged beside guest I/O; of the running
     /// top, clusters move down in small batches, each holding I/O up for some milliseconds.
-    using Progress = std::function<void(std::uint64_t done, std::uint64_t total)>;
-    virtual void merge(const MergeRequest& request, const Say& say, const Progress& progress) = 0;
-    virtual void remove_snapshot(const Uuid& uuid, const Say& say, const Progress& progress) = 0;
+    /// Of one verb. Both may be empty.
+    struct Watch {
+        std::function<void(std::uint64_t done, std::uint64_t total)> progress{};
+        /// Looked at after each call of `progress`. When cancelled: Error(interrupted), and what can be taken
+        /// back is; a verb that is past that, and a snapshot, ends as if nobody had asked.
+        CancelToken* cancel = nullptr;
+        /// Refusals, and nothing else; `progress` is called once, with the work that there is.
+        bool plan_only = false;
+
+        void advanced(std::uint64_t done, std::uint64_t total) const;
+        bool cancelled() const { return cancel != nullptr && cancel->cancelled(); }
+    };
+    virtual void merge(const MergeRequest& request, const Say& say, const Watch& watch) = 0;
+    virtual void remove_snapshot(const Uuid& uuid, const Say& say, const Watch& watch) = 0;
     struct RunningReplace {
         ReplaceRequest request;
         std::optional<std::size_t> level; ///< -l: distance from the base, instead of uuid or file
     };
     /// The content is compared, cluster by cluster, beside guest I/O.
-    virtual void replace(const RunningReplace& request, const Say& say, const Progress& progress) = 0;
+    virtual void replace(const RunningReplace& request, const Say& say, const Watch& watch) = 0;
     /// The disk alone, with its descriptor; whole clusters. device().size() is the new one when it returns.
     virtual void grow(std::uint64_t disk_sectors, const Say& say) = 0;
     struct Compacted {
         std::uint64_t bytes_cut = 0;      ///< of the file's end
         std::uint64_t clusters_moved = 0; ///< what lay there and is used
     };
-    /// Tail clusters of the top move into its holes, in batches; the file is cut.
-    virtual Compacted compact(const Progress& progress, const std::function<bool()>& cancelled) = 0;
+    /// Tail clusters of the top move into its holes, in batches; the file is cut. When cancelled it returns
+    /// what was done.
+    virtual Compacted compact(const Watch& watch) = 0;
     virtual std::uint64_t free_clusters() const = 0; ///< holes in the top's file
 
     // The write tracker, of the top's file. start(): from now on. next(): what was written since start() or the

@@ -70,6 +70,7 @@ void ServedDisk::Drain::move_all() {
     std::uint64_t unflushed = 0;
     Turns turns;
     for (std::uint64_t cluster = 0; cluster < clusters;) {
+        report_.check();
         const ChainDevice::Drained drained =
             turns.run([&] { return device.drain(cluster, served_.source_.batch_bytes); });
         cluster = drained.next;

@@ -66,6 +66,9 @@ RunningDisk::SnapshotDone ServedDisk::snapshot_of_images(const RunningSnapshot& 
     SnapshotDone done;
     done.uuid = Uuid::none();
     done.file = file;
+    if (request.plan_only) {
+        return done;
+    }
     say_creation(file, freezer, say);
     NewTop made(doors_.files, file, top());
     auto fresh = open_level(file, Access::write, 0);

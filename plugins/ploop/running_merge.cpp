@@ -29,10 +29,10 @@ namespace {
 /// For what is written with the context of a plan's step.
 class VerbContext final : public StepContext {
   public:
-    VerbContext(Doors doors, std::function<void(std::uint64_t)> advanced)
-        : doors_(doors), advanced_(std::move(advanced)) {}
+    VerbContext(Doors doors, CancelToken* cancel, std::function<void(std::uint64_t)> advanced)
+        : doors_(doors), cancel_(cancel), advanced_(std::move(advanced)) {}
     Doors doors() override { return doors_; }
-    CancelToken& cancel() override { return never_; }
+    CancelToken& cancel() override { return cancel_ != nullptr ? *cancel_ : never_; }
     void advance(std::uint64_t bytes) override { advanced_(bytes); }
     void report(const std::string&, std::uint64_t) override {}
     void warn(const std::string& sentence) override { log(LogLevel::warning, sentence); }
@@ -45,6 +45,7 @@ class VerbContext final : public StepContext {
   private:
     [[noreturn]] static void none() { throw std::logic_error("a verb on a disk in use has no such thing"); }
     Doors doors_;
+    CancelToken* cancel_;
     CancelToken never_;
     std::function<void(std::uint64_t)> advanced_;
 };
@@ -188,7 +189,8 @@ void ServedDisk::LowerMerge::fill(DiskChange&) {
         ChainDevice::Pause pause(*served_.device_);
         target_->grow(sectors_);
     }
-    VerbContext context(served_.doors_, [&](std::uint64_t done) { report_.advance(done); });
+    VerbContext context(served_.doors_, report_.watch.cancel,
+                        [&](std::uint64_t done) { report_.advance(done); });
     move_clusters(newest_first_, *target_, divide_up(bytes, target_->cluster_size()), context);
     target_->flush();
     if (target_->disk_size() > bytes) {
@@ -225,15 +227,19 @@ void ServedDisk::LowerMerge::take_back_all(DiskChange& change) {
 
 void ServedDisk::Report::advance(std::uint64_t bytes) {
     done = std::min(done + bytes, total);
-    if (progress) {
-        progress(done, total);
+    watch.advanced(done, total);
+}
+
+void ServedDisk::Report::check() const {
+    if (watch.cancel != nullptr) {
+        watch.cancel->check();
     }
 }
 
-void ServedDisk::merge(const MergeRequest& request, const Say& say, const Progress& progress) {
+void ServedDisk::merge(const MergeRequest& request, const Say& say, const Watch& watch) {
     const auto disk = open_for("snapshot-merge", say);
     const Segment segment = segment_of(*disk, request);
-    Report report{say, progress};
+    Report report{say, watch};
     merge_segment(*disk, "snapshot-merge", segment, new_file_of(*disk, request), report);
 }
 
@@ -249,10 +255,20 @@ void ServedDisk::merge_segment(PloopDisk& disk, const std::string& verb, const s
         report.total += 2 * top().allocated_clusters() * top().cluster_size();
     }
     if (lower.size() > 1 || !new_file.empty()) {
-        LowerMerge(*this, disk, lower, new_file, report).run(verb);
+        LowerMerge merge(*this, disk, lower, new_file, report);
+        if (!report.watch.plan_only) {
+            merge.run(verb);
+        }
     }
     if (with_top) {
-        Drain(*this, disk, report).run(verb);
+        Drain drain(*this, disk, report);
+        if (!report.watch.plan_only) {
+            drain.run(verb);
+        }
+    }
+    if (report.watch.plan_only) {
+        report.advance(0);
+        return;
     }
     report.say("ploop snapshot merged");
 }

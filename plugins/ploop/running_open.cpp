@@ -188,6 +188,9 @@ std::unique_ptr<RunningDisk> RunningDisk::open(Doors doors, const RunningSource&
     const bool writable = is_top && !source.read_only;
     auto [levels, raw_count] = levels_of(*disk, uuid);
     refuse_other_devices(doors.files, levels, writable);
+    if (is_top) { // who serves it without a device (mount --fuse), or another program
+        refuse_running(doors.files, levels.back().path);
+    }
     // Also read-only a top that was left in use is mended, where that can be done.
     const bool mend = is_top && !in_life && disk->options().access == Access::write;
     check_images(doors.files, levels, {disk->descriptor.cluster_sectors, raw_count, true, mend}, say);

@@ -26,7 +26,7 @@ std::exception_ptr ServedDisk::take_old_name_from(const std::string& new_file, c
     }
 }
 
-void ServedDisk::replace(const RunningReplace& request, const Say& say, const Progress& progress) {
+void ServedDisk::replace(const RunningReplace& request, const Say& say, const Watch& watch) {
     const auto disk = open_for("replace", say);
     ReplaceRequest named = request.request;
     if (request.level) {
@@ -56,10 +56,17 @@ void ServedDisk::replace(const RunningReplace& request, const Say& say, const Pr
     const Delta& old = opened ? *opened : *device_->deltas()[level];
     ChainDevice::Deltas fresh;
     fresh.push_back(open_level(new_file, Access::read, raw_sectors));
-    Report report{say, progress};
+    Report report{say, watch};
     report.total = 2 * old.allocated_clusters() * old.cluster_size();
+    if (watch.plan_only) {
+        report.advance(0);
+        return;
+    }
     require_same_content(old, *fresh.back(), disk->descriptor.snapshot(uuid)->parent.is_none(),
-                         [&](std::uint64_t bytes) { report.advance(bytes); });
+                         [&](std::uint64_t bytes) {
+                             report.advance(bytes);
+                             report.check();
+                         });
 
     sync_replacement(doors_.files, new_file);
     std::exception_ptr late;

@@ -13,7 +13,7 @@
 
 namespace disktool::ploop {
 
-RunningDisk::Compacted ServedDisk::compact(const Progress& progress, const std::function<bool()>& cancelled) {
+RunningDisk::Compacted ServedDisk::compact(const Watch& watch) {
     require_writable("compact");
     require_untracked();
     const std::uint64_t unit = top().cluster_size();
@@ -23,13 +23,13 @@ RunningDisk::Compacted ServedDisk::compact(const Progress& progress, const std::
     const std::uint64_t total = device_->tail(UINT64_MAX).size();
     Compacted result;
     Turns turns;
-    while (!cancelled()) {
+    while (!watch.cancelled()) {
         const std::vector<Delta::Move> moves = device_->tail(round);
         std::uint64_t moved = 0;
-        for (std::size_t i = 0; i < moves.size() && !cancelled(); i += batch) {
+        for (std::size_t i = 0; i < moves.size() && !watch.cancelled(); i += batch) {
             const auto part = std::span(moves).subspan(i, std::min<std::size_t>(batch, moves.size() - i));
             moved += turns.run([&] { return device_->move_down(part); });
-            progress(std::min((result.clusters_moved + moved) * unit, total * unit), total * unit);
+            watch.advanced(std::min((result.clusters_moved + moved) * unit, total * unit), total * unit);
         }
         device_->flush();
         result.bytes_cut += device_->cut_tail();

@@ -104,12 +104,14 @@ RunningDisk::SnapshotDone ServedDisk::snapshot(const RunningSnapshot& request, c
                            ? after.new_file_name()
                            : stored_name(directory_of(disk->path()), disk->gated(request.new_file)),
                        request.temporary);
+    const std::string file = resolve(doors_.files, disk->path(), *after.image(Uuid::top()), source_.allowed);
+    SnapshotDone done{.uuid = uuid, .file = file};
+    if (request.plan_only) {
+        return done;
+    }
     say(fmt::format("Adding snapshot {}", Uuid::top().text()));
     DiskChange change(*disk, "snapshot", std::move(after));
-    const std::string file =
-        resolve(doors_.files, disk->path(), *change.after.image(Uuid::top()), source_.allowed);
     change.will_make(file);
-    SnapshotDone done;
     try {
         change.begin();
         say_creation(file, freezer, say);

@@ -19,6 +19,12 @@ namespace disktool::ploop {
 
 RunningDisk::~RunningDisk() = default;
 
+void RunningDisk::Watch::advanced(std::uint64_t done, std::uint64_t total) const {
+    if (progress) {
+        progress(done, total);
+    }
+}
+
 ServedDisk::ServedDisk(Doors doors, RunningSource source, bool writable)
     : doors_(doors), source_(std::move(source)), writable_(writable) {}
 

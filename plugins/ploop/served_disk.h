@@ -37,11 +37,11 @@ class ServedDisk final : public RunningDisk {
     std::optional<WholeRun> whole_run() override;
 
     SnapshotDone snapshot(const RunningSnapshot& request, const Freezer& freezer, const Say& say) override;
-    void merge(const MergeRequest& request, const Say& say, const Progress& progress) override;
-    void remove_snapshot(const Uuid& uuid, const Say& say, const Progress& progress) override;
-    void replace(const RunningReplace& request, const Say& say, const Progress& progress) override;
+    void merge(const MergeRequest& request, const Say& say, const Watch& watch) override;
+    void remove_snapshot(const Uuid& uuid, const Say& say, const Watch& watch) override;
+    void replace(const RunningReplace& request, const Say& say, const Watch& watch) override;
     void grow(std::uint64_t disk_sectors, const Say& say) override;
-    Compacted compact(const Progress& progress, const std::function<bool()>& cancelled) override;
+    Compacted compact(const Watch& watch) override;
     std::uint64_t free_clusters() const override;
     TrackedRanges track_start() override;
     TrackedRanges track_next() override;
@@ -72,9 +72,10 @@ class ServedDisk final : public RunningDisk {
     /// What a verb says, and how far it is.
     struct Report {
         const Say& say;
-        const Progress& progress;
+        const Watch& watch;
         std::uint64_t done = 0, total = 0; ///< bytes
         void advance(std::uint64_t bytes);
+        void check() const; ///< Error(interrupted)
     };
     void merge_segment(PloopDisk& disk, const std::string& verb, const std::vector<Uuid>& segment,
                        const std::string& new_file, Report& report);

@@ -18,7 +18,10 @@ nobody e2fsck -fn "$mnt/p1" > log 2>&1 || die "e2fsck: $(cat log)"
 echo content > f; nobody debugfs -w -R "write $WORK/f f" "$mnt/p1" > /dev/null 2>&1
 nobody dd if="$mnt/disk" of=d/raw bs=1M status=none; [ "$(stat -c %s d/raw)" = 314572800 ] || die "size of a copy"
 cmp <(nobody dd if="$mnt/p1" bs=1M count=10 status=none) <(dd if=d/raw bs=1M skip=1 count=10 status=none) || die "p1 is another part"
-nobody "$PLOOP" mount --fuse "$mnt" d/$X > out 2>&1 && die "twice"
+for how in "mount --fuse $mnt" "mount -r --fuse $mnt" mount "mount -r"; do # a second time, also as root
+  if [ "${how#*--fuse}" = "$how" ]; then expect 37 "$PLOOP" $how d/$X; else expect 37 nobody "$PLOOP" $how d/$X; fi
+  says "in use by"; says "unmount"; in_use "$img"
+done
 expect 0 nobody "$PLOOP" umount -m "$mnt"; not_mounted "$mnt"; closed "$img"; no_server
 expect 0 nobody "$PLOOP" check d/$X; cp d/root.hdd c.hdd; expect 0 "$PLOOP" check -f -c c.hdd
 # by the descriptor, by the image, by fusermount3
@@ -35,7 +38,7 @@ nobody e2fsck -fn "$mnt/p1" > log 2>&1 || die "the snapshot: $(cat log)"; expect
 # in use: 22; killed: told
 expect 0 nobody "$PLOOP" mount --fuse "$mnt" d/$X --json; pid=$(json .pid)
 "${NOBODY[@]}" bash -c 'exec sleep 300 < "$1/disk"' - "$mnt" & user=$!; sleep 0.2
-expect 22 nobody "$PLOOP" umount -m "$mnt"; kill $user; wait $user 2> /dev/null || true
+expect 22 nobody "$PLOOP" umount -m "$mnt"; says "sleep (process $user: "; kill $user; wait $user 2> /dev/null || true
 [ "$(readlink "/proc/$pid/exe")" = "$(realpath "$PLOOP")" ] || die "process $pid is no ploop"; kill -KILL "$pid"; soon not running "$pid"
 expect 0 nobody "$PLOOP" umount -m "$mnt"; says "had died"; not_mounted "$mnt"
 expect 0 nobody "$PLOOP" mount --fuse "$mnt" d/$X; expect 0 nobody "$PLOOP" umount -m "$mnt"

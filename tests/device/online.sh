@@ -52,6 +52,37 @@ expect 0 "$PLOOP" replace -l 0 -i twin.hdd $X; grep -q "<File>twin.hdd" $X || di
 cp twin.hdd third.hdd; expect 0 "$PLOOP" replace -d "/dev/ploop$n" -o twin.hdd -i third.hdd; grep -q "<File>third.hdd" $X || die "replace -d"
 cp third.hdd fourth.hdd; expect 0 "$PLOOP" replace -m "$mnt" -k -u $U1 -i fourth.hdd; [ ! -e fourth.hdd ] && [ -e third.hdd ] || die "replace -k: $(ls)"
 whole "replace -k"
+# --- a plan is refused as the work would be, and changes nothing
+cp $X ../before; cp third.hdd other.hdd
+expect 38 "$PLOOP" snapshot --dry-run -u $U1 $X; expect 43 "$PLOOP" snapshot-merge --dry-run -u $U2 $X; expect 38 "$PLOOP" snapshot-merge --dry-run -A -n other.hdd $X; says "exists"
+expect 43 "$PLOOP" snapshot-delete --dry-run -u $U2 $X; expect 43 "$PLOOP" replace --dry-run -u $U2 -i other.hdd $X; expect 38 "$PLOOP" replace --dry-run -u $U1 -i nothing.hdd $X
+expect 0 "$PLOOP" snapshot-merge --dry-run --json $X; [ "$(json .bytes)" -gt 0 ] || die "a merge of nothing"
+expect 0 "$PLOOP" replace --dry-run --json -u $U1 -i other.hdd $X; [ "$(json .bytes)" -gt $((2 << 20)) ] || die "nothing to compare"
+expect 0 "$PLOOP" snapshot-delete --dry-run -u $U1 $X; cmp $X ../before || die "--dry-run changes the disk"; rm other.hdd
+# --- interrupted: the work stops, or has been done, and the command says which
+head -c 100M /dev/urandom > "$mnt/much"; sync -f "$mnt/much"; sha256sum "$mnt/much" >> ../sums
+snapshots() { "$PLOOP" snapshot-list -H -o uuid $X | wc -l; }
+stopped=
+for delay in 0.03 0.06 0.1 0.15 0.2 0.25 0.3 0.4; do
+  before=$(snapshots); rc=0; timeout --preserve-status -s INT $delay "$PLOOP" snapshot-merge $X > out 2> err || rc=$?
+  case $rc-$((before - $(snapshots))) in
+    130-0) ;; # before it listened
+    1-0) stopped=1; grep -q "Interrupted" err || die "not told: $(cat err)" ;;
+    0-1) "$PLOOP" snapshot -u $U1 $X > /dev/null; head -c 40M /dev/urandom > "$mnt/again"; sync -f "$mnt/again" ;;
+    *) die "a merge interrupted after $delay s gave $rc, $before snapshots before it, $(snapshots) after: $(cat out err)" ;;
+  esac
+  [ "$("$PLOOP" stat -d "/dev/ploop$n" --json | jq -r ".. | .busy? // empty")" != true ] || die "its device is still at work"
+done
+[ -n "$stopped" ] || die "no merge was interrupted"
+for delay in 0.02 0.04 0.06 0.1; do
+  before=$(snapshots); rc=0; timeout --preserve-status -s INT $delay "$PLOOP" snapshot $X > out 2> err || rc=$?
+  case $rc-$(($(snapshots) - before)) in
+    0-1) ;;
+    1-0 | 130-0) ;;
+    *) die "a snapshot interrupted after $delay s gave $rc, $before before it, $(snapshots) after: $(cat out err)" ;;
+  esac
+done
+rm -f out err; expect 0 "$PLOOP" snapshot-merge -A $X; expect 0 "$PLOOP" snapshot -u $U1 $X; whole interrupted
 # --- grow: the device alone
 expect 0 "$PLOOP" grow -s 400M $X; [ "$(blockdev --getsize64 "/dev/ploop$n")" = $((400 << 20)) ] || die "grow"
 expect 0 "$PLOOP" grow -s 410M -d "/dev/ploop$n"; [ "$(blockdev --getsz "/dev/ploop$n")" = $((410 * 2048)) ] || die "grow -d"

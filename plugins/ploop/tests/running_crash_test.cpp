@@ -333,11 +333,30 @@ TEST_P(PloopRunningCrash, ACutWithAGuestInAThreadLosesNothingThatWasFlushed) {
 }
 
 /// Between two batches of a verb, and while the file systems are frozen, the guest does something.
-RunningDisk::Progress acting(RecordedGuest& guest) {
-    return [&](std::uint64_t, std::uint64_t) {
+RunningDisk::Watch acting(RecordedGuest& guest) {
+    return {.progress = [&](std::uint64_t, std::uint64_t) {
         guest.act();
         guest.act();
-    };
+    }};
+}
+
+/// Somebody changes his mind after the first part of it.
+template <typename Work>
+void cancelling(RecordedGuest& guest, const Work& work) {
+    CancelToken cancel;
+    const RunningDisk::Watch watch{.progress =
+                                       [&](std::uint64_t, std::uint64_t) {
+                                           guest.act();
+                                           cancel.cancel();
+                                       },
+                                   .cancel = &cancel};
+    try {
+        work(watch);
+        ADD_FAILURE() << "not cancelled";
+    } catch (const Error& error) {
+        EXPECT_EQ(error.code(), ErrorCode::interrupted) << error.what();
+    }
+    guest.act();
 }
 
 const std::vector<MadeDelta> three = {
@@ -357,6 +376,11 @@ std::vector<Verb> verbs() {
     const auto merge = [](const MergeRequest& request) {
         return [request](RunningDisk& disk, RecordedGuest& guest, const std::string&) {
             disk.merge(request, silent, acting(guest));
+        };
+    };
+    const auto cancelled = [](const MergeRequest& request) {
+        return [request](RunningDisk& disk, RecordedGuest& guest, const std::string&) {
+            cancelling(guest, [&](const auto& watch) { disk.merge(request, silent, watch); });
         };
     };
     std::vector<MadeDelta> raw = three, raw_parent = {three[0], three[2]};
@@ -396,6 +420,16 @@ std::vector<Verb> verbs() {
                         acting(guest));
          },
          {uuid_of('2')}},
+        {"drain_cancelled", three, cancelled({}), {uuid_of('2')}},
+        {"drain_into_a_longer_cancelled", sized(24, 40, 24), cancelled({}), {uuid_of('2')}},
+        {"merge_lower_cancelled",
+         three,
+         cancelled({.uuid = uuid_of('2'), .range_end = {}, .all = false, .new_file = {}}),
+         {uuid_of('1')}},
+        {"merge_all_cancelled",
+         raw,
+         cancelled({.uuid = {}, .range_end = {}, .all = true, .new_file = {}}),
+         {uuid_of('1'), uuid_of('2')}},
         {"delete_lower",
          three,
          [](RunningDisk& disk, RecordedGuest& guest, const std::string&) {
@@ -414,7 +448,7 @@ std::vector<Verb> verbs() {
              for (unsigned i = 0; i < 3; ++i) {
                  guest.act();
              }
-             disk.compact(acting(guest), [] { return false; });
+             disk.compact(acting(guest));
          }},
         {"replace",
          three,
@@ -429,6 +463,19 @@ std::vector<Verb> verbs() {
              std::filesystem::copy_file(directory_of(path) + "/root.hds", directory_of(path) + "/copy");
          },
          {"copy", "root.hds"}},
+        {"replace_cancelled",
+         three,
+         [](RunningDisk& disk, RecordedGuest& guest, const std::string& folder) {
+             RunningDisk::RunningReplace request;
+             request.level = 0;
+             request.request.new_file = folder + "/copy";
+             cancelling(guest, [&](const auto& watch) { disk.replace(request, silent, watch); });
+         },
+         {},
+         [](const std::string& path) {
+             std::filesystem::copy_file(directory_of(path) + "/root.hds", directory_of(path) + "/copy");
+         },
+         {"copy"}},
         {"replace_keeping_the_name",
          three,
          [](RunningDisk& disk, RecordedGuest& guest, const std::string& folder) {

@@ -100,7 +100,7 @@ class Work {
         } else if (dice < 82) {
             grow();
         } else if (dice < 90) {
-            disk_->compact([](std::uint64_t, std::uint64_t) {}, [] { return false; });
+            disk_->compact({});
         } else {
             replace(depth);
         }
@@ -122,7 +122,7 @@ class Work {
         snapshots_[done.uuid.lower()] = std::move(expected);
     }
     void merge(const MergeRequest& request, const std::vector<Uuid>& going) {
-        disk_->merge(request, silent_, no_progress_);
+        disk_->merge(request, silent_, unwatched_);
         for (const Uuid& uuid : going) {
             snapshots_.erase(uuid.lower());
         }
@@ -149,7 +149,7 @@ class Work {
     }
     void remove(std::size_t depth) {
         const Uuid uuid = uuid_at(number(depth - 1));
-        disk_->remove_snapshot(uuid, silent_, no_progress_);
+        disk_->remove_snapshot(uuid, silent_, unwatched_);
         snapshots_.erase(uuid.lower());
     }
     void grow() {
@@ -166,7 +166,7 @@ class Work {
         request.level = level;
         request.request.new_file = copy;
         request.request.keep_name = number(2) == 0;
-        disk_->replace(request, silent_, no_progress_);
+        disk_->replace(request, silent_, unwatched_);
         if (!request.request.keep_name) {
             std::filesystem::remove(old);
         }
@@ -200,7 +200,7 @@ class Work {
     std::map<std::string, Bytes> snapshots_; ///< by uuid
     unsigned files_ = 0;
     const Say silent_ = [](const std::string&) {};
-    const RunningDisk::Progress no_progress_ = [](std::uint64_t, std::uint64_t) {};
+    const RunningDisk::Watch unwatched_;
 };
 
 class PloopRunningIo : public testing::TestWithParam<Setting> {};
