@@ -40,7 +40,9 @@ void ReadyPipe::warn(const std::string& line) {
 
 bool ReadyPipe::ready(const Json& state) {
     const bool heard = write({{"ok", true}, {"state", state}});
-    pipe_.close();
+    if (heard) { // else its end tells whoever waits for that of this process
+        pipe_.close();
+    }
     return heard;
 }
 

@@ -20,7 +20,7 @@ class ReadyPipe {
     int descriptor() const { return pipe_.get(); }
     void say(const std::string& line);  ///< to the log, once the last word was said
     void warn(const std::string& line); ///< the same
-    /// The last words; the pipe is closed. False: nobody reads it any more.
+    /// The last words; the pipe is closed. False: nobody reads it any more (then ready() leaves it open).
     bool ready(const nlohmann::ordered_json& state);
     bool fail(const Error& error, int exit);
 

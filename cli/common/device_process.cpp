@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
@@ -22,6 +23,7 @@ namespace {
 
 constexpr int config_number = 3, ready_number = 4, lock_number = 5; // in the process that is started
 constexpr int glance = 100;                                         // ms
+constexpr int end_of_process = 10'000;                              // ms
 constexpr std::size_t longest = 1 << 20;                            // bytes of a line
 
 class Lines {
@@ -93,11 +95,17 @@ Descriptor file_with(const std::string& text) {
 
 Pipe::Pipe() {
     std::array<int, 2> ends{};
-    if (pipe2(ends.data(), O_CLOEXEC) != 0) {
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {
         throw SystemError("Cannot make", "a pipe", errno);
     }
     reader = Descriptor(ends[0]);
     writer = Descriptor(ends[1]);
+}
+
+void Pipe::refuse() const {
+    shutdown(reader.get(), SHUT_RD);
+    pollfd closed{reader.get(), 0, 0}; // POLLHUP is always told
+    poll(&closed, 1, end_of_process);
 }
 
 ControlMessage hear_until_ready(int pipe, const std::string& what, const ReadyListener& listener) {
@@ -135,7 +143,13 @@ DeviceState start_device_process(const std::string& program, ControlMessage conf
     }
     const std::unique_ptr<Process> process = real_doors().processes.start(command);
     ready.writer.close();
-    const ControlMessage word = hear_until_ready(ready.reader.get(), command.arguments.front(), listener);
+    ControlMessage word;
+    try {
+        word = hear_until_ready(ready.reader.get(), command.arguments.front(), listener);
+    } catch (...) {
+        ready.refuse();
+        throw;
+    }
     try {
         const int minor = word.at("state").at("minor").get<int>();
         if (std::optional<DeviceState> state = device_state(minor)) {

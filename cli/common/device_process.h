@@ -18,10 +18,13 @@ struct ReadyListener {
     CancelToken* cancel = nullptr;
 };
 
-/// Both ends of a pipe, closed on exec.
+/// Both ends of a pipe (a pair of sockets), closed on exec.
 struct Pipe {
     Pipe(); ///< throws SystemError
     Descriptor reader, writer;
+
+    /// The writing process cannot write any more from now on; waits until it has closed its end, for a while.
+    void refuse() const;
 };
 
 /// JSON objects, one a line: passes on the lines ("say", "warning"), and gives the last object: {"ok": ...}.
@@ -31,7 +34,8 @@ ControlMessage hear_until_ready(int pipe, const std::string& what, const ReadyLi
 
 /// Starts libexec/disktool/PROGRAM with that configuration (docs/ploop-devices.md; its version is put in here).
 /// `number`: the device's, or null: the process takes the lowest that is free. Returns when the device is
-/// there, with its partitions. Throws as hear_until_ready().
+/// there, with its partitions. Throws as hear_until_ready(), when what there was of it
+/// has been taken away again.
 DeviceState start_device_process(const std::string& program, ControlMessage config, const DeviceNumber* number,
                                  const ReadyListener& listener);
 

@@ -127,6 +127,18 @@ for b in auto fuse loop; do
 done
 expect 0 "$PLOOP" mount -m "$mnt" $X; expect 0 "$PLOOP" umount $X; nothing_left
 
+# --- interrupted: nothing of it is there when the command has ended
+stopped=
+for delay in 0.02 0.04 0.06 0.08 0.1 0.12 0.15 0.2 0.25 0.3; do
+  rc=0; timeout --foreground --preserve-status -s INT $delay "$PLOOP" mount -m "$mnt" $X > out 2> err || rc=$?
+  case $rc in
+    0) mounted "$mnt"; expect 0 "$PLOOP" umount $X; nothing_left ;;
+    130) ;; # before it listened
+    *) cp err said; not_mounted "$mnt"; nothing_left; closed root.hdd; grep -q "Interrupted" said || die "interrupted after $delay s, exit $rc: $(cat said)"; stopped=1 ;;
+  esac
+done
+[ -n "$stopped" ] || die "no mount was interrupted"; rm said
+
 # --- no table: the whole device
 mkdir ../w; cd ../w; "$PLOOP" init -s 300M -t none root.hdd > /dev/null
 expect 0 "$PLOOP" mount $X --json; n=$(minor); [ "$(json .partition)" = "/dev/ploop$n" ] || die "partition: $OUT"

@@ -64,20 +64,20 @@ head -c 100M /dev/urandom > "$mnt/much"; sync -f "$mnt/much"; sha256sum "$mnt/mu
 snapshots() { "$PLOOP" snapshot-list -H -o uuid $X | wc -l; }
 stopped=
 for delay in 0.03 0.06 0.1 0.15 0.2 0.25 0.3 0.4; do
-  before=$(snapshots); rc=0; timeout --preserve-status -s INT $delay "$PLOOP" snapshot-merge $X > out 2> err || rc=$?
+  before=$(snapshots); rc=0; timeout --foreground --preserve-status -s INT $delay "$PLOOP" snapshot-merge $X > out 2> err || rc=$?
   case $rc-$((before - $(snapshots))) in
     130-0) ;; # before it listened
     1-0) stopped=1; grep -q "Interrupted" err || die "not told: $(cat err)" ;;
-    0-1) "$PLOOP" snapshot -u $U1 $X > /dev/null; head -c 40M /dev/urandom > "$mnt/again"; sync -f "$mnt/again" ;;
+    0-1 | 130-1) "$PLOOP" snapshot -u $U1 $X > /dev/null; head -c 40M /dev/urandom > "$mnt/again"; sync -f "$mnt/again" ;;
     *) die "a merge interrupted after $delay s gave $rc, $before snapshots before it, $(snapshots) after: $(cat out err)" ;;
   esac
   [ "$("$PLOOP" stat -d "/dev/ploop$n" --json | jq -r ".. | .busy? // empty")" != true ] || die "its device is still at work"
 done
 [ -n "$stopped" ] || die "no merge was interrupted"
 for delay in 0.02 0.04 0.06 0.1; do
-  before=$(snapshots); rc=0; timeout --preserve-status -s INT $delay "$PLOOP" snapshot $X > out 2> err || rc=$?
+  before=$(snapshots); rc=0; timeout --foreground --preserve-status -s INT $delay "$PLOOP" snapshot $X > out 2> err || rc=$?
   case $rc-$(($(snapshots) - before)) in
-    0-1) ;;
+    0-1 | 130-1) ;; # 130: the signal came when all was done
     1-0 | 130-0) ;;
     *) die "a snapshot interrupted after $delay s gave $rc, $before before it, $(snapshots) after: $(cat out err)" ;;
   esac
