@@ -96,6 +96,23 @@ std::string words_of(libmnt_context* context, int result) {
     return std::generic_category().message(error_number_of(context, result));
 }
 
+/// A file system whose last user was killed has a journal to be replayed, and no file system does that on a
+/// device which cannot be written. Empty: that is not why, or there is no way around it.
+std::string way_around_journal(const MountRequest& request, int error_number) {
+    if (!request.read_only || error_number != EROFS) {
+        return {};
+    }
+    const std::string option = request.type == "ext3" || request.type == "ext4" ? "noload"
+                               : request.type == "xfs"                          ? "norecovery"
+                               : request.type == "btrfs"                        ? "rescue=nologreplay"
+                                                                                : "";
+    return option.empty() ? ""
+                          : fmt::format(". If it was not unmounted, its journal waits to be replayed, which "
+                                        "needs a device that can be written: mount it once without -r, or pass "
+                                        "over the journal with -o {}",
+                                        option);
+}
+
 void set_options(libmnt_context* context, const std::string& options) {
     if (!options.empty() && mnt_context_set_options(context, options.c_str()) != 0) {
         throw PloopError(Exit::mount, ErrorCode::usage,
@@ -220,8 +237,9 @@ void mount_filesystem(const MountRequest& request) {
     const int result = mnt_context_mount(context.get());
     if (result != 0 || mnt_context_get_status(context.get()) != 1) {
         throw PloopError(Exit::mount, ErrorCode::failure,
-                         fmt::format("Can't mount {} at {} as {}: {}", request.node, request.folder,
-                                     request.type, words_of(context.get(), result)));
+                         fmt::format("Can't mount {} at {} as {}: {}{}", request.node, request.folder,
+                                     request.type, words_of(context.get(), result),
+                                     way_around_journal(request, error_number_of(context.get(), result))));
     }
 }
 
