@@ -13,9 +13,10 @@ namespace disktool::ploop::cli {
 std::string descriptor_operand(const std::string& word) {
     std::optional<std::string> path = descriptor_of(real_doors().files, word);
     if (!path) {
-        throw UsageError(fmt::format("{} is no descriptor: give a DiskDescriptor.xml (any name that ends in "
-                                     ".xml), or the folder it is in",
-                                     word));
+        throw UsageError(fmt::format("{} {}: give a DiskDescriptor.xml (any name that ends in .xml), or the "
+                                     "folder it is in",
+                                     word,
+                                     real_doors().files.status(word) ? "is no descriptor" : "does not exist"));
     }
     return *path;
 }

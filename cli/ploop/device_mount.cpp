@@ -7,7 +7,10 @@
 #include "running_devices.h"
 #include "statfs_file.h"
 
+#include <disktool/last_words.h>
+
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <memory>
 #include <utility>
@@ -89,15 +92,30 @@ class CheckStep final : public Step {
         const CommandResult result = context.doors().processes.run(command);
         if (result.exit_status > (mounting_->read_only() ? 0 : most_harmless)) {
             throw PloopError(Exit::fsck, ErrorCode::damaged,
-                             fmt::format("Command {}  exited with code {}: {}",
+                             fmt::format("Command {}  exited with code {}: {}. {}",
                                          fmt::join(command.arguments, " "), result.exit_status,
-                                         last_line(result.output + result.errors)),
+                                         last_words(result, most_said), way_out(command.arguments.front())),
                              Reason::filesystem_damaged);
         }
     }
 
   private:
     static constexpr int most_harmless = 1; ///< fsck(8): errors corrected
+    static constexpr std::size_t most_said = 3;
+
+    /// When this step fails the device goes, so that a repair by hand begins with one that is not mounted.
+    std::string way_out(const std::string& fsck) const {
+        const RunningSource& source = mounting_->request.start.source;
+        if (!mounting_->request.is_top) {
+            return "Nothing can be repaired in a snapshot: mount it without -F, or the disk in its place";
+        }
+        const std::string disk =
+            source.descriptor.empty() ? fmt::format("{}", fmt::join(source.images, " ")) : source.descriptor;
+        return fmt::format("To repair it by hand: \"ploop mount {}\" (without -m and -r), \"{} NODE\" with the "
+                           "partition of the device that it names (as {} now), then \"ploop umount {}\"",
+                           disk, fsck, filesystem_node(mounting_->device),
+                           source.descriptor.empty() ? source.images.back() : disk);
+    }
 
     static std::string program(Doors doors, const std::string& type) {
         try {
@@ -105,13 +123,6 @@ class CheckStep final : public Step {
         } catch (const Error& error) {
             throw PloopError(Exit::fsck, error.code(), error.what(), error.reason());
         }
-    }
-
-    static std::string last_line(std::string text) {
-        while (!text.empty() && text.back() == '\n') {
-            text.pop_back();
-        }
-        return text.substr(text.find_last_of('\n') + 1);
     }
 
     Shared mounting_;

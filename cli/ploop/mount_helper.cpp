@@ -59,6 +59,9 @@ int run_mount_helper(const std::string& program, const std::vector<std::string>&
                      int (*run)(std::vector<std::string> words)) {
     try {
         return carry_out(program == "mount.ploop" ? mount_call(words) : umount_call(words), run);
+    } catch (const HelpRequested&) {
+        print(stdout, helper_usage(program) + "\n");
+        return 0;
     } catch (const UsageError& error) {
         print(stderr, std::string(error.what()) + "\n");
         return wrong_words;

@@ -34,10 +34,12 @@ HelperWords read_words(const std::string& program, std::vector<std::string> word
         pointers.push_back(word.data());
     }
     pointers.push_back(nullptr);
+    constexpr option names[] = {{"help", no_argument, nullptr, 'h'}, {nullptr, 0, nullptr, 0}};
     opterr = 0;
     optind = 0;
     for (;;) {
-        const int letter = getopt(static_cast<int>(words.size()), pointers.data(), "sfnvrwlo:t:N:");
+        const int letter =
+            getopt_long(static_cast<int>(words.size()), pointers.data(), "hsfnvrwlo:t:N:", names, nullptr);
         switch (letter) {
         case -1:
             for (std::size_t i = static_cast<std::size_t>(optind); i < words.size(); ++i) {
@@ -56,10 +58,17 @@ HelperWords read_words(const std::string& program, std::vector<std::string> word
         case 'v':
             read.verbose = true;
             break;
+        case 'h':
+            throw HelpRequested{};
         case 'N':
             throw UsageError(fmt::format("{}: run mount(8) inside the name space instead of -N", program));
         case '?':
-            throw UsageError(fmt::format("{}: there is no option -{}", program, static_cast<char>(optopt)));
+            // No letter: a long name that is not known, which getopt has passed already.
+            throw UsageError(fmt::format("{}: there is no option {}. {}", program,
+                                         optopt != 0 && optopt != 'h'
+                                             ? fmt::format("-{}", static_cast<char>(optopt))
+                                             : std::string(pointers[static_cast<std::size_t>(optind) - 1]),
+                                         helper_usage(program)));
         default:
             break; // -s, -n, -w, -l, -t: nothing to do
         }
@@ -104,10 +113,16 @@ std::vector<std::string> own_words(const std::string& option) {
 
 } // namespace
 
+std::string helper_usage(const std::string& program) {
+    return program == "mount.ploop"
+               ? "Usage: mount.ploop { DiskDescriptor.xml | IMAGE } DIR [-sfnvrw] [-o OPTIONS]"
+               : "Usage: umount.ploop DIR [-flnrv]";
+}
+
 HelperCall mount_call(const std::vector<std::string>& words) {
     const HelperWords read = read_words("mount.ploop", words);
     if (read.operands.size() != 2) {
-        throw UsageError("Usage: mount.ploop { DiskDescriptor.xml | IMAGE } DIR [-sfnvrw] [-o OPTIONS]");
+        throw UsageError(helper_usage("mount.ploop"));
     }
     HelperCall call;
     call.disk = read.operands[0];
@@ -147,7 +162,7 @@ HelperCall mount_call(const std::vector<std::string>& words) {
 HelperCall umount_call(const std::vector<std::string>& words) {
     const HelperWords read = read_words("umount.ploop", words);
     if (read.operands.size() != 1) {
-        throw UsageError("Usage: umount.ploop DIR [-flnrv]");
+        throw UsageError(helper_usage("umount.ploop"));
     }
     HelperCall call;
     call.folder = read.operands.front();

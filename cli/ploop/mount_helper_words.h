@@ -18,8 +18,11 @@ struct HelperCall {
 };
 
 /// `words`: without the program's name. Options of our own: ploop.uuid=, ploop.component=, ploop.device=,
-/// ploop.fstype=, ploop.backend=, ploop.fsck; all others are the file system's. Throws UsageError.
+/// ploop.fstype=, ploop.backend=, ploop.fsck; all others are the file system's. Throws UsageError;
+/// HelpRequested for --help.
 HelperCall mount_call(const std::vector<std::string>& words);
 HelperCall umount_call(const std::vector<std::string>& words);
+/// Of one of the two, in a line without its end.
+std::string helper_usage(const std::string& program);
 
 } // namespace disktool::ploop::cli

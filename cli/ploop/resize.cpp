@@ -31,14 +31,14 @@ int run_resize(Options& options, const std::vector<std::string>& words) {
         }
         return resize_device(options, operand, sectors);
     }
+    const std::string descriptor = is_block_device(operand) ? "" : descriptor_operand(operand);
     if (!inflate && sectors == 0) {
-        throw UsageError("");
+        throw UsageError(fmt::format("resize: the new size of {} is missing: give it with -s SIZE", operand));
     }
-    if (is_block_device(operand)) {
+    if (descriptor.empty()) {
         RunningFilesystem running = filesystem_of_device(options, operand);
         return inflate ? inflate_running(options, running) : resize_running(options, running, sectors);
     }
-    const std::string descriptor = descriptor_operand(operand);
     if (auto running = filesystem_of_descriptor(options, descriptor)) {
         return inflate ? inflate_running(options, *running) : resize_running(options, *running, sectors);
     }

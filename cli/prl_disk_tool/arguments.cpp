@@ -157,7 +157,8 @@ void check_options_fit(const Arguments& arguments, const po::variables_map& valu
     for (const char* option : {"options", "type", "read-only"}) {
         only_for(option, {Action::mount});
     }
-    only_for("dry-run", {Action::resize, Action::compact, Action::merge, Action::convert, Action::recover});
+    only_for("dry-run", {Action::resize, Action::compact, Action::merge, Action::convert, Action::recover,
+                         Action::mount, Action::umount});
 }
 
 void take_mount(Arguments& arguments, const po::variables_map& values) {

@@ -132,7 +132,8 @@ prl_disk_tool mount --hdd IMAGE --mount_point DIR [--type TYPE] [--options LIST]
 Makes the disk a block device of the kernel, with its partitions, and prints the name of the device; with
 --mount_point its file system is mounted, too: the first partition with one that is known, or the whole disk. QEMU
 reads and writes the image. Needs root. Here the host's kernel does read what is on the disk: mount what you trust.
-A ploop disk is mounted by ploop.
+A ploop disk is mounted by ploop. What a device whose process has died left of the disk is cleared away, unless it is
+still mounted: exit 4 then, and umount clears it away.
   -m, --mount_point DIR   mount the file system in that folder
   -t, --type TYPE         the type of the file system; found out where it is left out
   -o, --options LIST      options of mount(8), with commas
@@ -142,7 +143,8 @@ A ploop disk is mounted by ploop.
 constexpr const char* umount_text = R"(prl_disk_tool umount --hdd IMAGE | --mount_point DIR [options]
 
 Unmounts what is mounted of the disk, and takes the device away. All that was written is on stable storage then.
-Refused (exit 4) while a program uses it. What is left of a device whose process has died goes, too.
+Refused (exit 4) while a program uses it. What is left of a device whose process has died goes, too: what was not
+flushed then is lost, and that is said.
   -m, --mount_point DIR   the disk that is mounted there
 )";
 
@@ -172,8 +174,8 @@ constexpr std::array texts = {
     Text{"map", map_text, "Usage: prl_disk_tool map --hdd IMAGE [--svg FILE] [options]\n"},
     Text{"mount", mount_text,
          "Usage: prl_disk_tool mount --hdd IMAGE [--mount_point DIR [--type TYPE] [--options LIST]] "
-         "[--read-only] [options]\n"},
-    Text{"umount", umount_text, "Usage: prl_disk_tool umount --hdd IMAGE | --mount_point DIR [options]\n"},
+         "[--read-only] [-n] [options]\n"},
+    Text{"umount", umount_text, "Usage: prl_disk_tool umount --hdd IMAGE | --mount_point DIR [-n] [options]\n"},
 };
 
 const Text& text_of(const std::string& verb) {

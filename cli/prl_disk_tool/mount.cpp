@@ -1,46 +1,123 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// mount and umount: a disk as a block device of the kernel, and its file system in a folder. QEMU reads and
-// writes the image; ploop's own disks are mounted by ploop.
-#include "ask_device.h"
+// mount: a disk as a block device of the kernel, and its file system in a folder. QEMU reads and writes the
+// image; ploop's own disks are mounted by ploop.
 #include "command.h"
 #include "common/device_process.h"
-#include "device/device_users.h"
+#include "device_steps.h"
 #include "mount_table.h"
+#include "partition/table.h"
+#include "running.h"
 
+#include <disktool/devices.h>
 #include <disktool/error.h>
 
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <thread>
+#include <algorithm>
+#include <utility>
 
 namespace disktool::cli {
 
 namespace {
 
-using ploop::cli::mount_points_of;
-using ploop::cli::MountPoint;
+/// What the steps hand to each other.
+struct Mounting {
+    Run& run;
+    ControlMessage config{};
+    DeviceState device{};
+};
+using Shared = std::shared_ptr<Mounting>;
 
-void require_root() {
-    if (geteuid() != 0) {
-        throw Error(ErrorCode::not_found, "Devices and mounts are root's: run it as root");
+class StartStep final : public Step {
+  public:
+    explicit StartStep(Shared mounting) : mounting_(std::move(mounting)) {}
+    std::string kind() const override { return "device.start"; }
+    std::string text() const override {
+        const Arguments& arguments = mounting_->run.arguments();
+        return fmt::format("start the first free device for {}, {}", arguments.image,
+                           arguments.read_only ? "read-only" : "writable");
     }
+    std::string needs_no_undo() const override { return {}; }
+    void commit(StepContext&) override {
+        Run& run = mounting_->run;
+        ReadyListener listener;
+        listener.say = [&](const std::string& line) { run.say(line); };
+        listener.warn = [&](const std::string& line) { run.warn(line); };
+        listener.cancel = &run.cancel();
+        mounting_->device = start_device_process("disk-device", mounting_->config, nullptr, listener);
+        run.json()["device"] = mounting_->device.node;
+    }
+    void undo(StepContext&) override {
+        if (!mounting_->device.node.empty()) {
+            stop_device(mounting_->device);
+        }
+    }
+
+  private:
+    Shared mounting_;
+};
+
+[[noreturn]] void refuse_unknown(const std::string& place) {
+    throw Error(ErrorCode::unsupported,
+                fmt::format("{} holds no file system that is known: name its type with --type", place),
+                Reason::nothing_known);
 }
 
-/// Again for a while: udev looks at new devices.
-void stop(const DeviceState& device) {
-    ploop::cli::until_unlocked(std::chrono::steady_clock::now() + ploop::cli::stop_patience, nullptr,
-                               [&] { ControlClient::connect(device_file(device.minor, "sock"))->ask("stop"); });
-}
+class MountStep final : public Step {
+  public:
+    explicit MountStep(Shared mounting) : mounting_(std::move(mounting)) {}
+    std::string kind() const override { return "device.mount"; }
+    std::string text() const override {
+        const Arguments& arguments = mounting_->run.arguments();
+        return fmt::format(
+            "mount its file system{} at {}{}{}",
+            arguments.filesystem.empty() ? "" : " (" + arguments.filesystem + ")", arguments.mount_point,
+            arguments.mount_options.empty() ? "" : " with the options " + arguments.mount_options,
+            arguments.read_only ? ", read-only" : "");
+    }
+    std::string needs_no_undo() const override { return "it is the last step"; }
+    void commit(StepContext&) override {
+        Run& run = mounting_->run;
+        const Arguments& arguments = run.arguments();
+        const std::string node = ploop::cli::filesystem_node(mounting_->device);
+        const std::string type = !arguments.filesystem.empty() ? arguments.filesystem
+                                                               : ploop::cli::filesystem_type(node).value_or("");
+        if (type.empty()) {
+            refuse_unknown(node);
+        }
+        ploop::cli::mount_filesystem({.node = node,
+                                      .folder = arguments.mount_point,
+                                      .type = type,
+                                      .options = arguments.mount_options,
+                                      .read_only = arguments.read_only});
+        run.json()["mount_point"] = arguments.mount_point;
+        run.json()["filesystem"] = type;
+        run.say(
+            fmt::format("{}: {} ({}) is mounted at {}", arguments.image, node, type, arguments.mount_point));
+    }
 
-/// Of a device whose process was killed.
-void clear_away(const DeviceState& device) {
-    const std::vector<std::uint64_t> numbers = ploop::cli::device_numbers_of(device);
-    if (!ploop::cli::clear_dead_device(device)) {
-        throw Error(ErrorCode::locked,
-                    fmt::format("{}, whose process has died, cannot be taken away, it is in use: {}",
-                                device.node, users_of(device.loop, numbers)),
-                    Reason::image_in_use);
+  private:
+    Shared mounting_;
+};
+
+/// For --dry-run, where there is no device to be asked: as filesystem_node() and filesystem_type().
+void refuse_unknown_filesystem(Session& session, const Arguments& arguments) {
+    if (arguments.mount_point.empty() || !arguments.filesystem.empty()) {
+        return;
+    }
+    BlockDevice& disk = session.image().device();
+    PartitionTable table;
+    try {
+        table = read_partition_table(disk);
+    } catch (const Error&) { // such a disk becomes a device without partitions
+    }
+    const auto first = std::ranges::min_element(table.partitions, {}, &Partition::number);
+    const bool whole = first == table.partitions.end();
+    const Range range = whole ? Range{0, disk.size()} : first->range;
+    Window place(disk, range, "the file system");
+    if (!identify_content(place)) {
+        refuse_unknown(whole ? arguments.image
+                             : fmt::format("Partition {} of {}", first->number, arguments.image));
     }
 }
 
@@ -49,7 +126,7 @@ void clear_away(const DeviceState& device) {
 ControlMessage configuration(Run& run) {
     const Arguments& arguments = run.arguments();
     Session& session = run.open(arguments.read_only ? Access::read : Access::write);
-    run.recover(!arguments.read_only);
+    run.recover(!arguments.read_only && !arguments.dry_run);
     const ImageInfo& info = session.image().info();
     if (info.format == "ploop") {
         throw Error(ErrorCode::unsupported,
@@ -62,6 +139,9 @@ ControlMessage configuration(Run& run) {
         throw Error(ErrorCode::unsupported,
                     fmt::format("{} is encrypted, and mount takes no key", arguments.image), Reason::encrypted);
     }
+    if (arguments.dry_run) {
+        refuse_unknown_filesystem(session, arguments);
+    }
     ControlMessage chain = ControlMessage::array();
     for (const ChainMember& member : info.chain) {
         chain.push_back(real_doors().files.real_path(member.path));
@@ -72,56 +152,22 @@ ControlMessage configuration(Run& run) {
             {"read_only", arguments.read_only}};
 }
 
-DeviceState start(Run& run, const ControlMessage& config) {
-    ReadyListener listener;
-    listener.say = [&](const std::string& line) { run.say(line); };
-    listener.warn = [&](const std::string& line) { run.warn(line); };
-    listener.cancel = &run.cancel();
-    return start_device_process("disk-device", config, nullptr, listener);
-}
-
-void mount_in(Run& run, const DeviceState& device) {
-    const Arguments& arguments = run.arguments();
-    const std::string node = ploop::cli::filesystem_node(device);
-    const std::string type =
-        !arguments.filesystem.empty() ? arguments.filesystem : ploop::cli::filesystem_type(node).value_or("");
-    if (type.empty()) {
-        throw Error(ErrorCode::unsupported,
-                    fmt::format("{} holds no file system that is known: name its type with --type", node),
-                    Reason::nothing_known);
+/// What dead processes have left of this disk goes first. It holds no lock, so that nothing else would keep us
+/// from a second device beside it; but what is mounted may be in use.
+void clear_dead(Run& run, Plan& plan) {
+    const std::optional<FileStatus> status = real_doors().files.status(run.arguments().image);
+    if (!status) {
+        return; // opening it says so
     }
-    ploop::cli::mount_filesystem({.node = node,
-                                  .folder = arguments.mount_point,
-                                  .type = type,
-                                  .options = arguments.mount_options,
-                                  .read_only = arguments.read_only});
-    run.json()["mount_point"] = arguments.mount_point;
-    run.json()["filesystem"] = type;
-    run.say(fmt::format("{}: {} ({}) is mounted at {}", arguments.image, node, type, arguments.mount_point));
-}
-
-std::vector<DeviceState> devices_meant(const Arguments& arguments) {
-    std::vector<DeviceState> devices;
-    if (!arguments.image.empty()) {
-        const std::optional<FileStatus> status = real_doors().files.status(arguments.image);
-        if (!status) {
-            throw Error(ErrorCode::not_found, fmt::format("{} does not exist", arguments.image));
+    for (const DeviceState& device : devices_of_disk(*status)) {
+        if (device.alive) {
+            continue; // its locks tell
         }
-        for (DeviceState& device : devices_of_image(*status)) {
-            const std::optional<FileStatus> disk = real_doors().files.status(device.disk);
-            if (disk && disk->same_file(*status)) { // not as a backing image of another one
-                devices.push_back(std::move(device));
-            }
+        if (!ploop::cli::mount_points_of(device).empty()) {
+            refuse_on_device(run, device);
         }
-    } else if (std::optional<DeviceState> device = ploop::cli::device_at(arguments.mount_point)) {
-        devices.push_back(std::move(*device));
+        plan.add(clear_step(run, device));
     }
-    if (devices.empty()) {
-        throw Error(ErrorCode::not_found,
-                    fmt::format("{} is not mounted by prl_disk_tool",
-                                arguments.image.empty() ? arguments.mount_point : arguments.image));
-    }
-    return devices;
 }
 
 } // namespace
@@ -136,43 +182,18 @@ void run_mount(Run& run) {
                         fmt::format("{} is no folder to mount in", arguments.mount_point));
         }
     }
-    const ControlMessage config = configuration(run);
+    Plan plan("mount", arguments.image);
+    clear_dead(run, plan);
+    const auto mounting = std::make_shared<Mounting>(Mounting{run});
+    mounting->config = configuration(run);
     run.close(); // QEMU has its own locks, and ours would be in their way
-    const DeviceState device = start(run, config);
-    run.json()["device"] = device.node;
-    try {
-        if (!arguments.mount_point.empty()) {
-            mount_in(run, device);
-        } else {
-            run.say(fmt::format("{}: {}", arguments.image, device.node));
-        }
-    } catch (...) {
-        stop(device);
-        throw;
+    plan.add(std::make_unique<StartStep>(mounting));
+    if (!arguments.mount_point.empty()) {
+        plan.add(std::make_unique<MountStep>(mounting));
     }
-}
-
-void run_umount(Run& run) {
-    require_root();
-    for (const DeviceState& device : devices_meant(run.arguments())) {
-        std::vector<MountPoint> points = mount_points_of(device);
-        for (auto point = points.rbegin(); point != points.rend(); ++point) {
-            ploop::cli::unmount(*point, {});
-            run.say(fmt::format("{} is unmounted", point->path));
-        }
-        if (device.alive) {
-            try {
-                stop(device);
-            } catch (const Error&) {
-                if (!ploop::cli::has_died(device)) {
-                    throw;
-                }
-                clear_away(device); // killed after the look at it
-            }
-        } else {
-            clear_away(device);
-        }
-        run.json()["device"] = device.node;
+    act_on_devices(run, plan);
+    if (arguments.mount_point.empty() && !arguments.dry_run) {
+        run.say(fmt::format("{}: {}", arguments.image, mounting->device.node));
     }
 }
 

@@ -8,6 +8,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace disktool::cli {
 
@@ -21,7 +22,12 @@ void resize_info_on_device(Run& run, const DeviceState& device);
 void compact_on_device(Run& run, const DeviceState& device);
 void compact_info_on_device(Run& run, const DeviceState& device);
 void merge_on_device(Run& run, const DeviceState& device);
-/// Throws Error(locked), naming the device, where it is mounted, and the way out.
+/// Of that image as their disk, dead ones, too; not as a backing image of another disk.
+std::vector<DeviceState> devices_of_disk(const FileStatus& image);
+/// ", but ..." of a disk that a device of another kind has, or one that stands upon it, with the way out;
+/// empty: none has.
+std::string who_has_it(const Run& run);
+/// Throws Error(locked), naming the device, where it is mounted, and the way out; for a dead one it says so.
 [[noreturn]] void refuse_on_device(const Run& run, const DeviceState& device);
 /// The same where another error says that the disk is locked, and a device that only reads it, or one of
 /// another format, is why. Returns where none is.

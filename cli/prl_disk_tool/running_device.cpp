@@ -112,7 +112,37 @@ std::optional<DeviceState> running_device(Run& run, bool changes) {
     return device;
 }
 
+std::vector<DeviceState> devices_of_disk(const FileStatus& image) {
+    std::vector<DeviceState> devices = devices_of_image(image);
+    std::erase_if(devices, [&](const DeviceState& device) {
+        const std::optional<FileStatus> disk = real_doors().files.status(device.disk);
+        return !disk || !disk->same_file(image);
+    });
+    return devices;
+}
+
+std::string who_has_it(const Run& run) {
+    const std::optional<Named> named = named_by(run.arguments().image);
+    const std::vector<DeviceState> devices = named ? devices_of(*named) : std::vector<DeviceState>();
+    if (devices.empty()) {
+        return {};
+    }
+    const DeviceState& device = devices.front();
+    if (device.format == "ploop") {
+        return fmt::format(", but by ploop: {}{}. Unmount it with \"{}\"", device.node, places_of(device),
+                           way_out(device));
+    }
+    return fmt::format(", but {}, which stands upon it, is: {}{}. Unmount that with \"{}\"", device.disk,
+                       device.node, places_of(device), way_out(device));
+}
+
 void refuse_on_device(const Run& run, const DeviceState& device) {
+    if (!device.alive) {
+        throw Error(ErrorCode::locked,
+                    fmt::format("{} has a device already, {}{}, whose process has died. \"{}\" clears it away",
+                                run.arguments().image, device.node, places_of(device), way_out(device)),
+                    Reason::image_in_use);
+    }
     throw Error(ErrorCode::locked,
                 fmt::format("{} runs as {}{}, and {} works on a disk at rest. Unmount it first, with \"{}\"",
                             run.arguments().image, device.node, places_of(device), run.arguments().verb,
@@ -122,7 +152,8 @@ void refuse_on_device(const Run& run, const DeviceState& device) {
 
 void explain_lock(const Run& run) {
     const std::optional<Named> named = named_by(run.arguments().image);
-    const std::vector<DeviceState> devices = named ? devices_of(*named) : std::vector<DeviceState>();
+    std::vector<DeviceState> devices = named ? devices_of(*named) : std::vector<DeviceState>();
+    std::erase_if(devices, [](const DeviceState& device) { return !device.alive; }); // they hold no lock
     if (devices.empty() || run.arguments().action == Action::umount) {
         return; // umount works on devices, and its error says who uses that one
     }

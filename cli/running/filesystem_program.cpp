@@ -39,14 +39,6 @@ std::string package_of(std::string_view program) {
     return std::string(program);
 }
 
-std::string last_line(std::string_view text) {
-    while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) {
-        text.remove_suffix(1);
-    }
-    const std::size_t start = text.rfind('\n');
-    return std::string(start == std::string_view::npos ? text : text.substr(start + 1));
-}
-
 } // namespace
 
 CommandResult run_program(StepContext& context, const RunningFilesystem& filesystem, const std::string& program,
@@ -69,11 +61,6 @@ bool has_program(Doors doors, const std::string& program) {
         }
         return false;
     }
-}
-
-std::string last_words(const CommandResult& result) {
-    const std::string errors = last_line(result.errors);
-    return errors.empty() ? last_line(result.output) : errors;
 }
 
 bool lacks_resource_capability(const CommandResult& result) {

@@ -18,8 +18,6 @@ CommandResult run_program(StepContext& context, const RunningFilesystem& filesys
                           std::vector<std::string> arguments);
 /// Has the host that program?
 bool has_program(Doors doors, const std::string& program);
-/// The last line of what it said, errors first.
-std::string last_words(const CommandResult& result);
 
 /// Did the kernel refuse to grow a mounted ext4 because we may not?
 bool lacks_resource_capability(const CommandResult& result);

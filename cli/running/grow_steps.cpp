@@ -7,6 +7,7 @@
 #include "partition/live_change.h"
 
 #include <disktool/error.h>
+#include <disktool/last_words.h>
 
 #include <fmt/format.h>
 
@@ -101,12 +102,14 @@ class CheckFilesystem final : public Step {
         const CommandResult result =
             run_program(context, filesystem_, "e2fsck", {"-p", "-f", filesystem_.node});
         constexpr int mended = 1;
+        constexpr std::size_t most_said = 3;
         if (result.exit_status > mended || result.timed_out) {
             throw PloopError(
                 Exit::fsck, ErrorCode::damaged,
                 fmt::format("The file system on {} must be repaired first: e2fsck -f {} (its status is "
                             "{}: {})",
-                            filesystem_.node, filesystem_.node, result.exit_status, last_words(result)),
+                            filesystem_.node, filesystem_.node, result.exit_status,
+                            last_words(result, most_said)),
                 Reason::filesystem_damaged);
         }
     }

@@ -63,6 +63,10 @@ MountPoint point_of(libmnt_fs* entry) {
             text_of(mnt_fs_get_fstype(entry))};
 }
 
+bool has(const std::vector<MountPoint>& points, const MountPoint& wanted) {
+    return std::ranges::find(points, wanted.id, &MountPoint::id) != points.end();
+}
+
 bool among(const std::vector<std::uint64_t>& numbers, std::uint64_t number) {
     return std::find(numbers.begin(), numbers.end(), number) != numbers.end();
 }
@@ -78,6 +82,10 @@ bool lies_on(libmnt_fs* entry, const std::vector<std::uint64_t>& numbers) {
            among(numbers, status.st_rdev);
 }
 
+int error_number_of(libmnt_context* context, int result) {
+    return mnt_context_syscall_called(context) != 0 ? mnt_context_get_syscall_errno(context) : -result;
+}
+
 /// The words of libmount for what went wrong.
 std::string words_of(libmnt_context* context, int result) {
     std::array<char, 512> text{};
@@ -85,9 +93,24 @@ std::string words_of(libmnt_context* context, int result) {
     if (text.front() != '\0') {
         return text.data();
     }
-    const int error_number =
-        mnt_context_syscall_called(context) != 0 ? mnt_context_get_syscall_errno(context) : -result;
-    return std::generic_category().message(error_number);
+    return std::generic_category().message(error_number_of(context, result));
+}
+
+/// A file system whose last user was killed has a journal to be replayed, and no file system does that on a
+/// device which cannot be written. Empty: that is not why, or there is no way around it.
+std::string way_around_journal(const MountRequest& request, int error_number) {
+    if (!request.read_only || error_number != EROFS) {
+        return {};
+    }
+    const std::string option = request.type == "ext3" || request.type == "ext4" ? "noload"
+                               : request.type == "xfs"                          ? "norecovery"
+                               : request.type == "btrfs"                        ? "rescue=nologreplay"
+                                                                                : "";
+    return option.empty() ? ""
+                          : fmt::format(". If it was not unmounted, its journal waits to be replayed, which "
+                                        "needs a device that can be written: mount it once without -r, or pass "
+                                        "over the journal with -o {}",
+                                        option);
 }
 
 void set_options(libmnt_context* context, const std::string& options) {
@@ -97,16 +120,29 @@ void set_options(libmnt_context* context, const std::string& options) {
     }
 }
 
-/// Who keeps it: processes, and what is mounted in it.
-std::string users_of(const MountPoint& point) {
+/// Who keeps it: processes, and what is mounted in it besides `before`. Empty: nobody that can be seen.
+std::string users_of(const MountPoint& point, const std::vector<MountPoint>& before) {
     std::string users = users_of_mount(point);
     each_mount([&](libmnt_fs* entry) {
-        const std::string target = text_of(mnt_fs_get_target(entry));
-        if (target.starts_with(point.path + "/")) {
-            users += (users.empty() ? "" : ", ") + fmt::format("the mount at {}", target);
+        const MountPoint other = point_of(entry);
+        if (other.path.starts_with(point.path + "/") && !has(before, other)) {
+            users += (users.empty() ? "" : ", ") + fmt::format("the mount at {}", other.path);
         }
     });
-    return users.empty() ? "something that /proc does not show (another mount name space, the kernel)" : users;
+    return users;
+}
+
+[[noreturn]] void refuse_covered(const MountPoint& point, const MountPoint& uppermost) {
+    throw PloopError(Exit::unmount, ErrorCode::locked,
+                     fmt::format("{} cannot be unmounted: {} ({}) is mounted over it. Unmount that first",
+                                 point.path, uppermost.source, uppermost.filesystem),
+                     Reason::image_in_use);
+}
+
+[[noreturn]] void refuse_busy(const MountPoint& point, const std::string& users) {
+    throw PloopError(Exit::unmount, ErrorCode::locked,
+                     fmt::format("Can't unmount {}: it is in use by {}", point.path, users),
+                     Reason::image_in_use);
 }
 
 } // namespace
@@ -120,8 +156,16 @@ std::vector<std::uint64_t> device_numbers_of(const DeviceState& device) {
 }
 
 std::vector<MountPoint> mount_points_of(const DeviceState& device) {
+    return mount_points_of(std::vector<DeviceState>{device});
+}
+
+std::vector<MountPoint> mount_points_of(const std::vector<DeviceState>& devices) {
     std::vector<MountPoint> points;
-    const std::vector<std::uint64_t> numbers = device_numbers_of(device);
+    std::vector<std::uint64_t> numbers;
+    for (const DeviceState& device : devices) {
+        const std::vector<std::uint64_t> more = device_numbers_of(device);
+        numbers.insert(numbers.end(), more.begin(), more.end());
+    }
     each_mount([&](libmnt_fs* entry) {
         if (lies_on(entry, numbers)) {
             points.push_back(point_of(entry));
@@ -193,8 +237,9 @@ void mount_filesystem(const MountRequest& request) {
     const int result = mnt_context_mount(context.get());
     if (result != 0 || mnt_context_get_status(context.get()) != 1) {
         throw PloopError(Exit::mount, ErrorCode::failure,
-                         fmt::format("Can't mount {} at {} as {}: {}", request.node, request.folder,
-                                     request.type, words_of(context.get(), result)));
+                         fmt::format("Can't mount {} at {} as {}: {}{}", request.node, request.folder,
+                                     request.type, words_of(context.get(), result),
+                                     way_around_journal(request, error_number_of(context.get(), result))));
     }
 }
 
@@ -219,11 +264,7 @@ void unmount(const MountPoint& point, const UnmountPatience& patience) {
             return; // someone else was faster
         }
         if (uppermost->id != point.id) {
-            throw PloopError(
-                Exit::unmount, ErrorCode::locked,
-                fmt::format("{} cannot be unmounted: {} ({}) is mounted over it. Unmount that first",
-                            point.path, uppermost->source, uppermost->filesystem),
-                Reason::image_in_use);
+            refuse_covered(point, *uppermost);
         }
         const Owned<libmnt_context> context = owned(mnt_new_context());
         mnt_context_set_target(context.get(), point.path.c_str());
@@ -233,19 +274,27 @@ void unmount(const MountPoint& point, const UnmountPatience& patience) {
         if (result == 0 && mnt_context_get_status(context.get()) == 1) {
             return;
         }
-        const int error_number = mnt_context_syscall_called(context.get()) != 0
-                                     ? mnt_context_get_syscall_errno(context.get())
-                                     : -result;
-        if (error_number != EBUSY) {
+        if (error_number_of(context.get(), result) != EBUSY) {
             throw PloopError(Exit::unmount, ErrorCode::failure,
                              fmt::format("Can't unmount {}: {}", point.path, words_of(context.get(), result)));
         }
         if (left <= 1) {
-            throw PloopError(Exit::unmount, ErrorCode::locked,
-                             fmt::format("Can't unmount {}: it is in use by {}", point.path, users_of(point)),
-                             Reason::image_in_use);
+            const std::string users = users_of(point, {});
+            refuse_busy(point, users.empty()
+                                   ? "something that /proc does not show (another mount name space, the kernel)"
+                                   : users);
         }
         std::this_thread::sleep_for(patience.pause);
+    }
+}
+
+void refuse_unmount(const MountPoint& point, const std::vector<MountPoint>& before) {
+    const std::optional<MountPoint> uppermost = mounted_on(point.path);
+    if (uppermost && uppermost->id != point.id && !has(before, *uppermost)) {
+        refuse_covered(point, *uppermost);
+    }
+    if (const std::string users = users_of(point, before); !users.empty()) {
+        refuse_busy(point, users);
     }
 }
 

@@ -20,6 +20,8 @@ struct MountPoint {
 
 /// Of the device and its partitions, in our mount name space, in the order in which they were mounted.
 std::vector<MountPoint> mount_points_of(const DeviceState& device);
+/// The same of several devices, of which one may be mounted over another.
+std::vector<MountPoint> mount_points_of(const std::vector<DeviceState>& devices);
 /// The kernel's numbers (dev_t) of the whole device and its partitions; the first is of the whole. Empty where
 /// the host has the device no more.
 std::vector<std::uint64_t> device_numbers_of(const DeviceState& device);
@@ -50,6 +52,9 @@ struct UnmountPatience {
 /// Never what someone else has mounted over it. Throws PloopError(unmount) that names who uses it when it is
 /// busy all the time.
 void unmount(const MountPoint& point, const UnmountPatience& patience);
+
+/// Throws what unmount() would throw now, and changes nothing. `before`: what will have gone then.
+void refuse_unmount(const MountPoint& point, const std::vector<MountPoint>& before);
 
 /// "bash (process 17: working folder)", several joined by ", ": processes that use what is mounted there, as
 /// far as we may look; empty: none is seen.

@@ -4,6 +4,7 @@
 #include "online_steps.h"
 
 #include <disktool/error.h>
+#include <disktool/last_words.h>
 #include <disktool/size.h>
 
 #include <fmt/format.h>

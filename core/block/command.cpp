@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // What is the same for every process door, real or of a test.
 #include <disktool/error.h>
+#include <disktool/last_words.h>
 #include <disktool/subprocess.h>
 
 #include <fmt/format.h>
@@ -24,16 +25,6 @@ std::string quoted(const std::string& word) {
             result += c;
     }
     return result + "'";
-}
-
-/// The last line that is not empty: most programs say there why they failed.
-std::string_view last_line(std::string_view text) {
-    const std::size_t end = text.find_last_not_of(" \t\r\n");
-    if (end == std::string_view::npos)
-        return {};
-    text = text.substr(0, end + 1);
-    const std::size_t line_feed = text.find_last_of('\n');
-    return line_feed == std::string_view::npos ? text : text.substr(line_feed + 1);
 }
 
 } // namespace
@@ -62,10 +53,7 @@ CommandResult ProcessDoor::run_checked(const Command& command) {
         sentence += fmt::format("was ended by signal {}", result.exit_status - 128);
     else
         sentence += fmt::format("failed with exit status {}", result.exit_status);
-    std::string_view why = last_line(result.errors);
-    if (why.empty())
-        why = last_line(result.output);
-    if (!why.empty())
+    if (const std::string why = last_words(result); !why.empty())
         sentence += fmt::format(": {}", why);
     throw Error(ErrorCode::program_missing, sentence);
 }

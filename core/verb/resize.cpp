@@ -100,13 +100,26 @@ void plan_cut(Session& session, const DiskSurvey& survey, const ResizeOptions& o
 
 } // namespace
 
+namespace {
+
+/// Others stay as they are, however empty they become.
+bool freeing_helps(Reason reason) {
+    return reason == Reason::none || reason == Reason::used_blocks || reason == Reason::below_minimum;
+}
+
+} // namespace
+
 void refuse_below_minimum(const std::string& image, std::uint64_t requested, std::uint64_t minimum,
                           Reason reason, const std::string& because) {
     throw Error(
         ErrorCode::size_impossible,
-        fmt::format("{}: Not enough free space on filesystem ( requested: {} minimum: {} ): {}. Free at "
-                    "least {} bytes more, or choose a size of {} or more",
-                    image, requested, minimum, because, minimum - requested, size_text(minimum)),
+        fmt::format(
+            "{}: Not enough free space on filesystem ( requested: {} minimum: {} ): {}. {} a size of {} "
+            "or more",
+            image, requested, minimum, because,
+            freeing_helps(reason) ? fmt::format("Free at least {} bytes more, or choose", minimum - requested)
+                                  : "Choose",
+            size_text(minimum)),
         reason == Reason::used_blocks || reason == Reason::none ? Reason::below_minimum : reason);
 }
 

@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <string_view>
 
 namespace disktool {
 
@@ -82,6 +83,11 @@ Reason obstacle(const Content& content, bool smaller) {
     return smaller ? content.filesystem->can_shrink() : content.filesystem->can_grow();
 }
 
+/// A sentence as a part of another one.
+std::string without_stop(std::string_view sentence) {
+    return std::string(sentence.substr(0, sentence.find_last_not_of('.') + 1));
+}
+
 /// Why the content cannot follow; none where it can. Throws for a damaged one, which nobody wants to have
 /// passed over in silence.
 std::optional<Refusal> why_not(const Content& content, bool smaller) {
@@ -96,8 +102,12 @@ std::optional<Refusal> why_not(const Content& content, bool smaller) {
     if (reason == Reason::none) {
         return std::nullopt;
     }
-    return Refusal{reason, fmt::format("{} cannot be made {}: {}", content.text(),
-                                       smaller ? "smaller" : "larger", sentence(reason))};
+    // The file system's own words, where it has some, say more than those for all of its kind.
+    const bool told = smaller && reason == Reason::filesystem_cannot_shrink && content.minimum &&
+                      content.minimum->reason == reason;
+    return Refusal{reason,
+                   fmt::format("{} cannot be made {}: {}", content.text(), smaller ? "smaller" : "larger",
+                               without_stop(told ? content.minimum->sentence : sentence(reason)))};
 }
 
 /// Guest bytes behind the new end that hold something: what will be moved.

@@ -2,6 +2,7 @@
 #include "resize_steps.h"
 
 #include <disktool/error.h>
+#include <disktool/last_words.h>
 #include <disktool/size.h>
 
 #include <fmt/format.h>
@@ -23,15 +24,8 @@ std::string place(int partition) {
     return partition == 0 ? "the whole disk" : fmt::format("partition {}", partition);
 }
 
-/// The end of what a program said; the beginning is its version and the names of its passes.
-std::string last_words(const CommandResult& result) {
-    constexpr std::size_t most = 500;
-    std::string text = result.errors.empty() ? result.output : result.errors;
-    while (!text.empty() && text.back() == '\n') {
-        text.pop_back();
-    }
-    return text.size() > most ? "..." + text.substr(text.size() - most) : text;
-}
+/// A check says first what it has found, then what to do.
+constexpr std::size_t most_said = 3;
 
 /// Runs one of e2fsprogs on the file system's window.
 class ToolStep : public Step {
@@ -84,14 +78,15 @@ class CheckStep final : public ToolStep {
                 fmt::format("e2fsck finds the {} on {} damaged (exit status {}), so it is not resized and "
                             "nothing was changed; mend it first (e2fsck in the guest or a rescue system). "
                             "It says: {}",
-                            type(), place(request().partition), result.exit_status, last_words(result)),
+                            type(), place(request().partition), result.exit_status,
+                            last_words(result, most_said)),
                 Reason::filesystem_damaged);
         }
         throw Error(
             ErrorCode::failure,
             fmt::format(
                 "e2fsck could not check the {} on {} (exit status {}); nothing was changed. It says: {}",
-                type(), place(request().partition), result.exit_status, last_words(result)));
+                type(), place(request().partition), result.exit_status, last_words(result, most_said)));
     }
 };
 

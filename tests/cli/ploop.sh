@@ -32,6 +32,11 @@ e2fsck -fn "r?offset=32768" > log 2>&1 || die "small clusters: $(cat log)"; rm -
 expect 1 "$PLOOP" init -s 300M missing/x.hdd; echo | expect 1 "$PLOOP" copy -d missing/x
 mkdir small; expect 24 "$PLOOP" init -s 100M small/x.hdd; [ -z "$(ls small)" ] || die "a failed init leaves $(ls small)"
 unchanged root.hdd $X -- expect 0 "$PLOOP" resize -s 400M $X --dry-run
+for missing in /dev/loop9999 nothing; do
+  expect 38 "$PLOOP" resize -s 1G $missing; says "$missing does not exist"; expect 38 "$PLOOP" resize $missing; says "$missing does not exist"
+done
+expect 38 "$PLOOP" resize -s 1G root.hdd; says "root.hdd is no descriptor"
+expect 38 "$PLOOP" resize $X; says "the new size of $X is missing: give it with -s SIZE"
 expect 0 "$PLOOP" resize -s 512M $X; sound "growing"
 expect 0 "$PLOOP" info -s $X; says "1048576"
 mkdir m

@@ -31,6 +31,12 @@ unchanged none.qcow2 -- expect 8 "$TOOL" resize --hdd none.qcow2 --size 40 --res
 expect 0 "$TOOL" resize --hdd none.qcow2 --size 65 --resize_partition
 "$IMAGES/check-fs-disk.sh" none.qcow2 none.qcow2.sha256 none || die "the table is damaged"
 
+# --- what cannot be made smaller at all: no advice to free anything, in one sentence after the other
+"$IMAGES/make-fs-disk.sh" xfs.qcow2 xfs gpt 400
+unchanged xfs.qcow2 -- expect 8 "$TOOL" resize --hdd xfs.qcow2 --size 100 --resize_partition
+says "cannot be made smaller: XFS cannot shrink"; says "Choose a size of"; says_not "Free at least"; says_not ".."
+unchanged xfs.qcow2 -- expect 8 "$TOOL" resize --hdd xfs.qcow2 --size 100; says "--resize_partition may make it smaller. Choose a size of"; says_not "Free at least"
+
 # --- the image stays itself
 make_disk own.qcow2 table=gpt size=256 cluster=131072 compat=1.1 big=4 small=40
 qemu-img bitmap --add own.qcow2 backup

@@ -26,6 +26,8 @@ for wrong in "ploop.nonsense=1" "nonsense=1" "ploop.uuid=$U3"; do
 done
 ! mount -t ploop "$WORK/nothing.xml" "$mnt" 2> err || die "mounts nothing"; grep -q "does not exist" err || die "$(cat err)"
 expect 0 mount -f -t ploop "$WORK/d/$X" "$mnt"; not_mounted "$mnt"
+for h in mount.ploop umount.ploop; do expect 0 "$DISKTOOL_BIN/$h" --help; [[ "$OUT" == "Usage: $h "* ]] && [ -z "$ERR" ] || die "$h --help: $OUT$ERR"; done
+expect 1 "$DISKTOOL_BIN/mount.ploop" x y --bogus; says "no option --bogus"; says "Usage: mount.ploop"
 
 # --- fstab
 echo "$WORK/d/$X $mnt ploop noatime,ploop.fsck,noauto 0 0" > fstab

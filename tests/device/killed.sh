@@ -63,4 +63,9 @@ mount -t tmpfs over "$mnt"; expect 22 "$PLOOP" umount $X; says "mounted over it"
 sleep 2 < "$mnt/flushed" & expect 0 "$PLOOP" umount $X; nothing_left
 expect 0 "$PLOOP" mount $X --json; n=$(minor); sleep 300 < "/dev/ploop$n" & user=$!
 expect 22 "$PLOOP" umount $X; says "sleep (process $user)"; kill $user; wait $user 2> /dev/null || true; expect 0 "$PLOOP" umount $X; nothing_left
+# --- a journal that waits to be replayed keeps a read-only mount away: the ways around it are named, and they work
+expect 0 "$PLOOP" mount -m "$mnt" $X --json; n=$(minor); echo x > "$mnt/synced"; sync -f "$mnt"; kill_device "$n"; expect 0 "$PLOOP" umount $X
+expect 21 "$PLOOP" mount -r -m "$mnt" $X; says "-o noload"; says "once without -r"; nothing_left
+expect 0 "$PLOOP" mount -r -m "$mnt" -o noload $X; expect 0 "$PLOOP" umount $X
+expect 0 "$PLOOP" mount -m "$mnt" $X; expect 0 "$PLOOP" umount $X; expect 0 "$PLOOP" mount -r -m "$mnt" $X; [ "$(cat "$mnt/synced")" = x ] || die "a synced file is lost"; expect 0 "$PLOOP" umount $X; nothing_left
 echo ok

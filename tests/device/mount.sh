@@ -147,4 +147,15 @@ expect 0 "$PLOOP" mount -m "$mnt" $X; says "Mounted /dev/ploop"; says "fstype=xf
 expect 0 "$PLOOP" snapshot -u $U1 $X
 expect 0 "$PLOOP" mount -r -u $U1 -m "$WORK/other" $X; says "nouuid"; [ "$(cat ../other/a)" = a ] || die "the snapshot of an XFS"
 expect 0 "$PLOOP" umount -m "$WORK/other"; expect 0 "$PLOOP" umount -m "$mnt"; nothing_left
+
+# --- a file system that only its owner can repair: all that fsck says, and the way out, which works
+disk "$WORK/broken"; cd "$WORK/broken"
+expect 0 "$PLOOP" mount $X --json; n=$(minor); debugfs -w -R 'zap_block -f /lost+found -p 0x55 0' "/dev/ploop${n}p1" 2> /dev/null; debugfs -w -R 'ssv state 0' "/dev/ploop${n}p1" 2> /dev/null
+expect 41 "$PLOOP" resize -s 400M $X; says "UNEXPECTED INCONSISTENCY; RUN fsck MANUALLY. (i.e., without -a or -p options)"; says "e2fsck -f /dev/ploop${n}p1"
+expect 0 "$PLOOP" umount $X
+expect 41 "$PLOOP" mount -F -m "$mnt" $X; not_mounted "$mnt"
+says "exited with code 4: /dev/"; says "UNEXPECTED INCONSISTENCY; RUN fsck MANUALLY. (i.e., without -a or -p options)"
+says "\"ploop mount $PWD/$X\" (without -m and -r)"; says "fsck.ext4 NODE"; says "\"ploop umount $PWD/$X\""; says "directory corrupted"; nothing_left
+expect 0 "$PLOOP" mount $X --json; n=$(minor); e2fsck -fy "/dev/ploop${n}p1" > log 2>&1 || [ $? -le 2 ] || die "e2fsck: $(cat log)"; expect 0 "$PLOOP" umount $X
+expect 0 "$PLOOP" mount -F -m "$mnt" $X; expect 0 "$PLOOP" umount $X; nothing_left
 echo ok

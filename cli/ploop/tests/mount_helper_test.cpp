@@ -55,6 +55,25 @@ TEST(MountHelper, UnmountsByFolderOrDevice) {
     EXPECT_THAT(umount_call({"/dev/ploop0p1"}).words, ElementsAre("umount", "-d", "/dev/ploop0p1"));
 }
 
+TEST(MountHelper, HelpIsNoWrongWord) {
+    EXPECT_THROW(mount_call({"--help"}), HelpRequested);
+    EXPECT_THROW(mount_call({"x", "/mnt", "-h"}), HelpRequested);
+    EXPECT_THROW(umount_call({"--help"}), HelpRequested);
+    EXPECT_THAT(helper_usage("mount.ploop"), testing::StartsWith("Usage: mount.ploop "));
+    EXPECT_THAT(helper_usage("umount.ploop"), testing::StartsWith("Usage: umount.ploop "));
+}
+
+TEST(MountHelper, AWrongOptionIsNamed) {
+    for (const char* option : {"-q", "--bogus", "--help=x"}) {
+        try {
+            mount_call({"x", "/mnt", option});
+            ADD_FAILURE() << option;
+        } catch (const UsageError& error) {
+            EXPECT_THAT(error.what(), testing::HasSubstr(std::string("no option ") + option));
+        }
+    }
+}
+
 TEST(MountHelper, WrongWordsAreRefused) {
     EXPECT_THROW(mount_call({"x"}), UsageError);
     EXPECT_THROW(mount_call({"x", "/mnt", "y"}), UsageError);

@@ -58,8 +58,8 @@ _prl_disk_tool() {
         convert) words+=" --plain --expanding --format --output --verify --dry-run --info" ;;
         recover) words+=" --dry-run" ;;
         map) words+=" --svg" ;;
-        mount) words+=" --mount_point --type --options --read-only" ;;
-        umount) words+=" --mount_point" ;;
+        mount) words+=" --mount_point --type --options --read-only --dry-run" ;;
+        umount) words+=" --mount_point --dry-run" ;;
         "" | 1) words+=" --list-plugins --dump-plugin --version" ;;
     esac
     if [[ $word == -* ]]; then
