@@ -23,7 +23,11 @@ class Target {
         if (letter != 'd' && letter != 'm') {
             return letter == 'f'; // as the original: it takes the word and does nothing with it
         }
-        (letter == 'd' ? device_ : mount_point_) = value;
+        if (letter == 'd') {
+            device_ = parse_name("-d", "the device", value);
+        } else {
+            mount_point_ = parse_name("-m", "where it is mounted", value);
+        }
         return true;
     }
     std::optional<RunningFilesystem> find(const Options& options, const std::vector<std::string>& operands,

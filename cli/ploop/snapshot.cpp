@@ -139,7 +139,7 @@ int run_tsnapshot(Options& options, const std::vector<std::string>& words) {
             mount.start.component = line.value();
             break;
         default:
-            mount.folder = line.value();
+            mount.folder = parse_name("-m", "the folder to mount in", line.value());
         }
     }
     const std::string operand = descriptor_operand(line);

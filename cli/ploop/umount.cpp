@@ -238,10 +238,10 @@ int run_umount(Options& options, const std::vector<std::string>& words) {
     while (const char letter = line.next()) {
         switch (letter) {
         case 'd':
-            device = line.value();
+            device = parse_name("-d", "the device", line.value());
             break;
         case 'm':
-            folder = line.value();
+            folder = parse_name("-m", "the folder to unmount", line.value());
             break;
         default:
             component = line.value();
