@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "command.h"
+#include "known_devices.h"
 #include "online_verbs.h"
 #include "words.h"
 
@@ -124,6 +125,7 @@ int run_mounted_action(Options& options, const std::vector<std::string>& words) 
     }
     auto running = target.find(options, line.operands(), Exit::invalid_parameter);
     if (!running) {
+        demand_known_devices();
         throw ParameterError("The image is not mounted");
     }
     return act(action, options, *running, sectors);

@@ -11,6 +11,7 @@
 #include <disktool/doors.h>
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,11 +31,31 @@ constexpr milliseconds pause{1000};
 constexpr milliseconds closing{60'000};
 constexpr const char* filesystem_type_of_folder = "fuse.ploop";
 
+/// What fusermount3 demands of a user who is not root, and tells his terminal alone: he may write to the
+/// folder, and one that all may write to (mode +t, as /tmp) is his.
+void refuse_foreign_folder(const std::string& folder) {
+    struct stat status {};
+    if (geteuid() == 0 || stat(folder.c_str(), &status) != 0) {
+        return;
+    }
+    const bool of_all = (status.st_mode & S_ISVTX) != 0 && status.st_uid != geteuid();
+    if (of_all || access(folder.c_str(), W_OK) != 0) {
+        throw PloopError(
+            Exit::device_open, ErrorCode::failure,
+            fmt::format("{}, and FUSE lets a user mount only on a folder that {}: name another one, or run it "
+                        "as root",
+                        of_all ? fmt::format("{} has mode +t and belongs to somebody else", folder)
+                               : fmt::format("User {} may not write to {}", geteuid(), folder),
+                        of_all ? "is his own, where it has that mode" : "he may write to"));
+    }
+}
+
 void check_folder(const std::string& folder) {
     const std::optional<FileStatus> status = real_doors().files.status(folder);
     if (!status || status->type != FileType::directory) {
         throw ParameterError(fmt::format("{} is no folder: the disk's files need an existing one", folder));
     }
+    refuse_foreign_folder(folder);
 }
 
 /// Has the image the in-use mark? Not readable: who knows.

@@ -2,6 +2,7 @@
 // start, stop, clear, delete, rm, stat, getdev: what the original does to a device of its driver by single
 // ioctls.
 #include "command.h"
+#include "known_devices.h"
 #include "running_devices.h"
 #include "words.h"
 
@@ -45,7 +46,7 @@ LowLevelWords parse(Options& options, const std::vector<std::string>& words,
 
 int run_start(Options& options, const std::vector<std::string>& words) {
     const LowLevelWords parsed = parse(options, words);
-    if (const std::optional<DeviceState> device = device_of_node(parsed.node)) {
+    if (const std::optional<DeviceState> device = known_device(parsed.node)) {
         refuse_ioctl(fmt::format("{} runs already: it serves {}", device->node, device->disk));
     }
     throw PloopError(Exit::device_open, ErrorCode::unsupported,
@@ -79,7 +80,7 @@ int run_clear(Options& options, const std::vector<std::string>& words) {
     const std::string node = parse(options, words).node;
     options.output->json()["device"] = node;
     options.output->json()["dry_run"] = options.dry_run;
-    const std::optional<DeviceState> device = device_of_node(node);
+    const std::optional<DeviceState> device = known_device(node);
     if (!device) {
         if (!minor_of_name(node)) {
             device_of_word(node); // says that it is none
@@ -132,7 +133,8 @@ int run_getdev(Options& options, const std::vector<std::string>& words) {
     line.next();
     line.operands(0);
     // Taken, and given back: someone else may be faster than whoever asks.
-    const std::string node = fmt::format("/dev/ploop{}", DeviceNumber::take({})->minor());
+    std::string node;
+    as_root_only([&] { node = fmt::format("/dev/ploop{}", DeviceNumber::take({})->minor()); });
     options.output->result(node + "\n");
     options.output->json()["device"] = node;
     return 0;

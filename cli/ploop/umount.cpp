@@ -3,6 +3,7 @@
 #include "command.h"
 #include "device/device_users.h"
 #include "disk_folder.h"
+#include "known_devices.h"
 #include "mount_table.h"
 #include "running_devices.h"
 #include "statfs_file.h"
@@ -164,11 +165,12 @@ int unmount_device(const Options& options, const DeviceState& device, KeepFigure
 }
 
 [[noreturn]] void refuse_not_mounted(Exit exit, const std::string& what, const std::string& hint) {
+    demand_known_devices();
     throw PloopError(exit, ErrorCode::not_found, fmt::format("{} is not mounted{}", what, hint));
 }
 
 int unmount_node(const Options& options, const std::string& node) {
-    const std::optional<DeviceState> device = device_of_node(node);
+    const std::optional<DeviceState> device = known_device(node);
     if (!device) {
         refuse_not_mounted(Exit::not_mounted, node,
                            ": there is no such device. \"ploop list\" shows which there are");
