@@ -42,6 +42,23 @@ LowLevelWords parse(Options& options, const std::vector<std::string>& words,
     throw PloopError(Exit::device_ioctl, ErrorCode::unsupported, sentence, Reason::capability_missing);
 }
 
+/// Of a file that does not tell what the device was.
+int clear_unknown_state(const Options& options, int minor) {
+    const std::string file = device_file(minor, "json");
+    if (options.dry_run) {
+        options.output->result(fmt::format("1. remove {}, which tells no state of a device\n", file));
+        return 0;
+    }
+    if (!remove_unknown_state(minor)) {
+        refuse_ioctl(
+            fmt::format("A process has /dev/ploop{} although {} does not tell which: it is not removed "
+                        "before that process has ended (fuser {})",
+                        minor, file, device_file(minor, "lock")));
+    }
+    options.output->say(fmt::format("Removed {}, which told no state of a device", file));
+    return 0;
+}
+
 } // namespace
 
 int run_start(Options& options, const std::vector<std::string>& words) {
@@ -82,8 +99,12 @@ int run_clear(Options& options, const std::vector<std::string>& words) {
     options.output->json()["dry_run"] = options.dry_run;
     const std::optional<DeviceState> device = known_device(node);
     if (!device) {
-        if (!minor_of_name(node)) {
+        const std::optional<int> minor = minor_of_name(node);
+        if (!minor) {
             device_of_word(node); // says that it is none
+        }
+        if (has_unknown_state(*minor)) {
+            return clear_unknown_state(options, *minor);
         }
         options.output->say(fmt::format("{} has nothing to be cleared", node));
         return 0;

@@ -172,6 +172,14 @@ int unmount_device(const Options& options, const DeviceState& device, KeepFigure
 int unmount_node(const Options& options, const std::string& node) {
     const std::optional<DeviceState> device = known_device(node);
     if (!device) {
+        const std::optional<int> minor = minor_of_name(node);
+        if (minor && has_unknown_state(*minor)) {
+            throw PloopError(
+                Exit::not_mounted, ErrorCode::damaged,
+                fmt::format("{} does not tell what {} is: \"ploop clear -d {}\" removes that file where "
+                            "no process has the device",
+                            device_file(*minor, "json"), node, node));
+        }
         refuse_not_mounted(Exit::not_mounted, node,
                            ": there is no such device. \"ploop list\" shows which there are");
     }

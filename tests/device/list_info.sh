@@ -76,4 +76,13 @@ mount /dev/ploop770p1 "$mnt"; expect 3 "$PLOOP" stop -d /dev/ploop770; umount "$
 unchanged e/root.hdd -- expect 0 "$PLOOP" stop -d /dev/ploop770 --dry-run
 expect 0 "$PLOOP" stop -d /dev/ploop770; closed e/root.hdd; expect 2 "$PLOOP" stop -d /dev/ploop770; expect 0 "$PLOOP" clear -d /dev/ploop770
 expect 0 "$PLOOP" umount -c '~bk' f/root.hdd; nothing_left
+
+# --- a state that tells nothing
+echo nonsense > "$(state 771)"
+expect 0 "$PLOOP" list; says "ploop clear -d /dev/ploop771"
+expect 40 "$PLOOP" umount -d /dev/ploop771; says "\"ploop clear -d /dev/ploop771\" removes that file"
+expect 0 "$PLOOP" clear -d /dev/ploop771 --dry-run; [ -e "$(state 771)" ] || die "a dry run removes a state"
+expect 0 "$PLOOP" clear -d /dev/ploop771; says "Removed $(state 771)"; expect 0 "$PLOOP" clear -d /dev/ploop771; says "nothing to be cleared"; expect 0 "$PLOOP" list; says_not "passed over"; nothing_left
+expect 0 "$PLOOP" mount -d /dev/ploop771 d/$X; cp "$(state 771)" kept; echo nonsense > "$(state 771)" # of a device that lives
+expect 3 "$PLOOP" clear -d /dev/ploop771; says "A process has /dev/ploop771"; cp kept "$(state 771)"; expect 0 "$PLOOP" umount -d /dev/ploop771; nothing_left
 echo ok
