@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // umount: the file systems of a device, then the device.
 #include "command.h"
+#include "deleted_image.h"
 #include "device/device_users.h"
 #include "disk_folder.h"
 #include "known_devices.h"
@@ -141,6 +142,12 @@ std::optional<FilesystemFigures> present_figures(const DeviceState& device,
 enum class KeepFigures { no, yes };
 
 int unmount_device(const Options& options, const DeviceState& device, KeepFigures keep) {
+    for (const std::string& image : deleted_images(device)) {
+        options.output->warn(
+            fmt::format("{} has been deleted while {} uses it: what is on the disk goes with the "
+                        "device, and cannot be brought back afterwards",
+                        image, device.node));
+    }
     Plan plan("umount", device.disk);
     std::vector<MountPoint> points = mount_points_of(device);
     const std::optional<FilesystemFigures> figures =
