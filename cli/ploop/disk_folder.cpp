@@ -4,7 +4,7 @@
 #include "disk_folder_server.h"
 #include "engine/view_folder.h"
 #include "errors.h"
-#include "header.h"
+#include "in_use_mark.h"
 #include "mount_users.h"
 #include "ready_words.h"
 
@@ -15,7 +15,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <csignal>
 #include <thread>
@@ -56,18 +55,6 @@ void check_folder(const std::string& folder) {
         throw ParameterError(fmt::format("{} is no folder: the disk's files need an existing one", folder));
     }
     refuse_foreign_folder(folder);
-}
-
-/// Has the image the in-use mark? Not readable: who knows.
-bool bears_mark(const std::string& image) {
-    try {
-        std::array<std::byte, header_size> bytes{};
-        const std::unique_ptr<File> file = real_doors().files.open(image, {});
-        file->read(0, bytes);
-        return parse_header(bytes, image).is_in_use();
-    } catch (const Error&) {
-        return false;
-    }
 }
 
 /// Until nobody has it locked for writing.
@@ -173,11 +160,10 @@ int close_disk_folder(const Options& options, const MountPoint& point) {
     }
     if (const std::optional<std::string> image = top_image(point.source)) {
         wait_for_close(*image);
-        if (bears_mark(*image)) {
-            output.say(
-                fmt::format("The process that served {} had died: the image bears the in-use mark. ploop "
-                            "check repairs it, and so does the next mount",
-                            *image));
+        if (bears_mark(*image).value_or(false)) {
+            output.say(fmt::format("The process that served {} had died: the image bears the in-use mark. {}",
+                                   *image,
+                                   way_to_repair(point.source.ends_with(".xml") ? point.source : "", *image)));
         }
     }
     return 0;

@@ -4,6 +4,7 @@
 #include "deleted_image.h"
 #include "device/device_users.h"
 #include "disk_folder.h"
+#include "in_use_mark.h"
 #include "known_devices.h"
 #include "mount_table.h"
 #include "running_devices.h"
@@ -35,6 +36,28 @@ class UnmountStep final : public Step {
     Say say_;
 };
 
+/// What the death of its process has done to the image. With the back end loop the kernel goes on writing to
+/// the file without the process.
+std::string legacy_of_dead(const DeviceState& device) {
+    const std::string& image = device.images.back().path;
+    const std::optional<FileStatus> status = real_doors().files.status(image);
+    if (!status || !device.images.back().is(*status)) {
+        return fmt::format("The process of {} had died, and {} is not its image any more", device.node, image);
+    }
+    const std::optional<bool> mark = bears_mark(image);
+    if (mark && !*mark) {
+        return fmt::format("The process of {} had died, but {} is closed in order: nothing has to be repaired",
+                           device.node, image);
+    }
+    const std::string lost = device.backend == "loop"
+                                 ? "nothing is lost, since the kernel wrote to the file by itself"
+                                 : "what was not flushed then is lost";
+    return fmt::format(
+        "The process of {} had died: {}{}", device.node, lost,
+        mark ? fmt::format(", and {} bears the in-use mark. {}", image, way_to_repair(device.descriptor, image))
+             : "");
+}
+
 void clear_away(const DeviceState& device, const Say& say) {
     const std::vector<std::uint64_t> numbers = device_numbers_of(device);
     if (!clear_dead_device(device)) {
@@ -43,10 +66,8 @@ void clear_away(const DeviceState& device, const Say& say) {
                                      users_of(device.loop, numbers)),
                          Reason::image_in_use);
     }
-    if (!device.read_only) {
-        say(fmt::format("The process of {} had died: what was not flushed then is lost, and {} bears the "
-                        "in-use mark. The next mount repairs it, and so does ploop check",
-                        device.node, device.images.empty() ? device.disk : device.images.back().path));
+    if (!device.read_only && !device.images.empty()) {
+        say(legacy_of_dead(device));
     }
 }
 
