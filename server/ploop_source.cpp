@@ -7,7 +7,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <utility>
 
 namespace disktool::server {
 
@@ -71,10 +73,16 @@ void PloopSource::describe(DeviceState& state) const {
     state.descriptor = source_.descriptor;
     state.read_only = disk_->read_only();
     state.snapshot = source_.descriptor.empty() ? std::string{} : disk_->uuid().text();
-    state.images.clear();
+    const std::vector<DeviceImage> before = std::exchange(state.images, {});
     for (const std::string& path : disk_->images()) {
-        const std::optional<FileStatus> status = doors_.files.status(path);
-        state.images.push_back({path, status ? status->device : 0, status ? status->inode : 0});
+        DeviceImage image{path, 0, 0};
+        if (const std::optional<FileStatus> status = doors_.files.status(path)) {
+            image = {path, status->device, status->inode};
+        } else { // deleted meanwhile, it is still the file that we have open
+            const auto known = std::ranges::find(before, path, &DeviceImage::path);
+            image = known == before.end() ? image : *known;
+        }
+        state.images.push_back(std::move(image));
     }
     state.disk =
         !source_.descriptor.empty() || state.images.empty() ? source_.descriptor : state.images.back().path;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "command.h"
+#include "known_devices.h"
 #include "online_verbs.h"
 #include "words.h"
 
@@ -23,7 +24,11 @@ class Target {
         if (letter != 'd' && letter != 'm') {
             return letter == 'f'; // as the original: it takes the word and does nothing with it
         }
-        (letter == 'd' ? device_ : mount_point_) = value;
+        if (letter == 'd') {
+            device_ = parse_name("-d", "the device", value);
+        } else {
+            mount_point_ = parse_name("-m", "where it is mounted", value);
+        }
         return true;
     }
     std::optional<RunningFilesystem> find(const Options& options, const std::vector<std::string>& operands,
@@ -120,6 +125,7 @@ int run_mounted_action(Options& options, const std::vector<std::string>& words) 
     }
     auto running = target.find(options, line.operands(), Exit::invalid_parameter);
     if (!running) {
+        demand_known_devices();
         throw ParameterError("The image is not mounted");
     }
     return act(action, options, *running, sectors);

@@ -123,6 +123,12 @@ int check_file(const Options& options, const CheckRequest& request) {
     const std::unique_ptr<File> file = open_image(request.operand, false);
     const CheckResult result = check_image(*file, check, writer_of(*options.output),
                                            [&] { return open_image(request.operand, true); });
+    if (result.was_dirty && result.exit_code == static_cast<int>(Exit::dirty)) {
+        options.output->warn(fmt::format(
+            "{0} was not closed, or another program is using it. Where nobody does, \"ploop check -d {0}\" "
+            "repairs it, and so does ploop check of the DiskDescriptor.xml that has it as the top",
+            request.operand));
+    }
     return report(*options.output, result, request.operand);
 }
 

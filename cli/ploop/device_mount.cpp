@@ -147,7 +147,7 @@ class MountStep final : public Step {
         if (mount.type == "xfs" && mount.read_only) {
             mount_xfs_snapshot(mount);
         } else {
-            mount_filesystem(mount);
+            mount_plainly(mount);
         }
         mounting_->say(fmt::format("Mounted {} at {} fstype={} data='{}' {}", mount.node, mount.folder,
                                    mount.type, mount.options, mount.read_only ? "ro" : ""));
@@ -160,6 +160,27 @@ class MountStep final : public Step {
     }
 
   private:
+    /// Where nothing is known the kernel speaks of a bad superblock, of a file system that nobody has made.
+    void mount_plainly(const MountRequest& mount) const {
+        try {
+            mount_filesystem(mount);
+        } catch (const PloopError& error) {
+            if (!mounting_->request.type.empty() || filesystem_type(mount.node)) {
+                throw;
+            }
+            throw PloopError(
+                error.exit(), ErrorCode::unsupported,
+                fmt::format(
+                    "Can't mount {} at {}: nothing that is known lies on {}. If one is there, name its type "
+                    "with -t; if the disk is new, make one: \"ploop mount {}\" without -m tells the "
+                    "device, and mkfs.ext4 makes it on {}",
+                    mounting_->disk(), mount.folder, mount.node, mounting_->disk(),
+                    mounting_->device.partitions.empty() ? "the device (it has no partitions)"
+                                                         : "its partition, as " + mount.node),
+                Reason::nothing_known);
+        }
+    }
+
     /// An XFS will not be mounted beside another of its uuid, nor with a log that it may not replay: a snapshot
     /// has both.
     void mount_xfs_snapshot(MountRequest& mount) {

@@ -4,17 +4,17 @@
 #include "disk_folder_server.h"
 #include "engine/view_folder.h"
 #include "errors.h"
-#include "header.h"
+#include "in_use_mark.h"
 #include "mount_users.h"
 #include "ready_words.h"
 
 #include <disktool/doors.h>
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <csignal>
 #include <thread>
@@ -30,23 +30,31 @@ constexpr milliseconds pause{1000};
 constexpr milliseconds closing{60'000};
 constexpr const char* filesystem_type_of_folder = "fuse.ploop";
 
+/// What fusermount3 demands of a user who is not root, and tells his terminal alone: he may write to the
+/// folder, and one that all may write to (mode +t, as /tmp) is his.
+void refuse_foreign_folder(const std::string& folder) {
+    struct stat status {};
+    if (geteuid() == 0 || stat(folder.c_str(), &status) != 0) {
+        return;
+    }
+    const bool of_all = (status.st_mode & S_ISVTX) != 0 && status.st_uid != geteuid();
+    if (of_all || access(folder.c_str(), W_OK) != 0) {
+        throw PloopError(
+            Exit::device_open, ErrorCode::failure,
+            fmt::format("{}, and FUSE lets a user mount only on a folder that {}: name another one, or run it "
+                        "as root",
+                        of_all ? fmt::format("{} has mode +t and belongs to somebody else", folder)
+                               : fmt::format("User {} may not write to {}", geteuid(), folder),
+                        of_all ? "is his own, where it has that mode" : "he may write to"));
+    }
+}
+
 void check_folder(const std::string& folder) {
     const std::optional<FileStatus> status = real_doors().files.status(folder);
     if (!status || status->type != FileType::directory) {
         throw ParameterError(fmt::format("{} is no folder: the disk's files need an existing one", folder));
     }
-}
-
-/// Has the image the in-use mark? Not readable: who knows.
-bool bears_mark(const std::string& image) {
-    try {
-        std::array<std::byte, header_size> bytes{};
-        const std::unique_ptr<File> file = real_doors().files.open(image, {});
-        file->read(0, bytes);
-        return parse_header(bytes, image).is_in_use();
-    } catch (const Error&) {
-        return false;
-    }
+    refuse_foreign_folder(folder);
 }
 
 /// Until nobody has it locked for writing.
@@ -152,11 +160,10 @@ int close_disk_folder(const Options& options, const MountPoint& point) {
     }
     if (const std::optional<std::string> image = top_image(point.source)) {
         wait_for_close(*image);
-        if (bears_mark(*image)) {
-            output.say(
-                fmt::format("The process that served {} had died: the image bears the in-use mark. ploop "
-                            "check repairs it, and so does the next mount",
-                            *image));
+        if (bears_mark(*image).value_or(false)) {
+            output.say(fmt::format("The process that served {} had died: the image bears the in-use mark. {}",
+                                   *image,
+                                   way_to_repair(point.source.ends_with(".xml") ? point.source : "", *image)));
         }
     }
     return 0;

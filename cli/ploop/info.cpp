@@ -2,6 +2,7 @@
 #include "command.h"
 #include "disk_folder.h"
 #include "filesystem_figures.h"
+#include "known_devices.h"
 #include "mount_table.h"
 #include "node_device.h"
 #include "running_devices.h"
@@ -60,6 +61,28 @@ void tell_device(Output& output, const std::optional<DeviceState>& device) {
     output.result(fmt::format("device:\t\t{}\npartition:\t{}\n", node, partition));
     output.json()["device"] = device ? Json(node) : Json();
     output.json()["partition"] = device ? Json(partition) : Json();
+}
+
+/// Has nobody an image of it locked, as a device does?
+bool is_free(const PloopDisk& disk) {
+    try {
+        return std::ranges::all_of(disk.descriptor.images, [&](const ImageEntry& image) {
+            return disk.doors().files.open(disk.file_of(image.uuid), {})->try_flock(LockMode::exclusive);
+        });
+    } catch (const Error&) {
+        return false; // it cannot be told
+    }
+}
+
+/// A user who may not look at the devices still knows that there is none where no image is locked.
+void demand_known_unless_free(const PloopDisk& disk) {
+    try {
+        demand_known_devices();
+    } catch (const PloopError&) {
+        if (!is_free(disk)) {
+            throw;
+        }
+    }
 }
 
 /// Where it is mounted, what statfs(2) says; else what lies on the device, or in the images.
@@ -122,6 +145,9 @@ int run_info(Options& options, const std::vector<std::string>& words) {
         tell_geometry(*options.output, *disk, served);
     }
     if (device) {
+        if (!running) {
+            demand_known_unless_free(*disk);
+        }
         tell_device(*options.output, running);
     }
     if (!geometry && !device) {

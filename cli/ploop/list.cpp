@@ -1,28 +1,18 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "command.h"
-#include "device/device_state.h"
+#include "known_devices.h"
 #include "mount_table.h"
 
 #include <fmt/format.h>
-
-#include <cerrno>
 
 namespace disktool::ploop::cli {
 
 namespace {
 
 std::vector<DeviceState> ploop_devices() {
-    try {
-        std::vector<DeviceState> devices = device_states();
-        std::erase_if(devices, [](const DeviceState& device) { return device.format != "ploop"; });
-        return devices;
-    } catch (const SystemError& error) {
-        if (error.error_number() != EACCES) {
-            throw;
-        }
-        throw PloopError(Exit::device_open, error.code(),
-                         fmt::format("{}: only root can see which devices run", error.what()));
-    }
+    std::vector<DeviceState> devices = known_states();
+    std::erase_if(devices, [](const DeviceState& device) { return device.format != "ploop"; });
+    return devices;
 }
 
 } // namespace

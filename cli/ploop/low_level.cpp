@@ -2,6 +2,7 @@
 // start, stop, clear, delete, rm, stat, getdev: what the original does to a device of its driver by single
 // ioctls.
 #include "command.h"
+#include "known_devices.h"
 #include "running_devices.h"
 #include "words.h"
 
@@ -41,11 +42,28 @@ LowLevelWords parse(Options& options, const std::vector<std::string>& words,
     throw PloopError(Exit::device_ioctl, ErrorCode::unsupported, sentence, Reason::capability_missing);
 }
 
+/// Of a file that does not tell what the device was.
+int clear_unknown_state(const Options& options, int minor) {
+    const std::string file = device_file(minor, "json");
+    if (options.dry_run) {
+        options.output->result(fmt::format("1. remove {}, which tells no state of a device\n", file));
+        return 0;
+    }
+    if (!remove_unknown_state(minor)) {
+        refuse_ioctl(
+            fmt::format("A process has /dev/ploop{} although {} does not tell which: it is not removed "
+                        "before that process has ended (fuser {})",
+                        minor, file, device_file(minor, "lock")));
+    }
+    options.output->say(fmt::format("Removed {}, which told no state of a device", file));
+    return 0;
+}
+
 } // namespace
 
 int run_start(Options& options, const std::vector<std::string>& words) {
     const LowLevelWords parsed = parse(options, words);
-    if (const std::optional<DeviceState> device = device_of_node(parsed.node)) {
+    if (const std::optional<DeviceState> device = known_device(parsed.node)) {
         refuse_ioctl(fmt::format("{} runs already: it serves {}", device->node, device->disk));
     }
     throw PloopError(Exit::device_open, ErrorCode::unsupported,
@@ -79,10 +97,14 @@ int run_clear(Options& options, const std::vector<std::string>& words) {
     const std::string node = parse(options, words).node;
     options.output->json()["device"] = node;
     options.output->json()["dry_run"] = options.dry_run;
-    const std::optional<DeviceState> device = device_of_node(node);
+    const std::optional<DeviceState> device = known_device(node);
     if (!device) {
-        if (!minor_of_name(node)) {
+        const std::optional<int> minor = minor_of_name(node);
+        if (!minor) {
             device_of_word(node); // says that it is none
+        }
+        if (has_unknown_state(*minor)) {
+            return clear_unknown_state(options, *minor);
         }
         options.output->say(fmt::format("{} has nothing to be cleared", node));
         return 0;
@@ -132,7 +154,8 @@ int run_getdev(Options& options, const std::vector<std::string>& words) {
     line.next();
     line.operands(0);
     // Taken, and given back: someone else may be faster than whoever asks.
-    const std::string node = fmt::format("/dev/ploop{}", DeviceNumber::take({})->minor());
+    std::string node;
+    as_root_only([&] { node = fmt::format("/dev/ploop{}", DeviceNumber::take({})->minor()); });
     options.output->result(node + "\n");
     options.output->json()["device"] = node;
     return 0;

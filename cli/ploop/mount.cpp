@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // mount: a device for a disk, and its file system in a folder.
 #include "command.h"
+#include "device/device_folder.h"
 #include "device_mount.h"
 #include "disk_folder.h"
 #include "disk_folder_server.h"
@@ -37,6 +38,12 @@ int minor_of(const std::string& node) {
     if (const std::optional<int> minor = minor_of_name(node)) {
         return *minor;
     }
+    constexpr std::string_view start = "/dev/ploop";
+    if (node.starts_with(start) && node.size() > start.size() && node[start.size()] != '0' &&
+        node.find_first_not_of("0123456789", start.size()) == std::string::npos) {
+        throw ParameterError(fmt::format(
+            "{}: there are ploop devices from /dev/ploop0 to /dev/ploop{}, and no more", node, largest_minor));
+    }
     throw ParameterError(
         fmt::format("{} is no name of a ploop device: give /dev/ploop0, /dev/ploop1, ...", node));
 }
@@ -60,7 +67,7 @@ MountWords parse(Options& options, const std::vector<std::string>& words) {
             request.start.minor = minor_of(line.value());
             break;
         case 'm':
-            request.folder = line.value();
+            request.folder = parse_name("-m", "the folder to mount in", line.value());
             break;
         case 't':
             request.type = line.value();
@@ -81,7 +88,7 @@ MountWords parse(Options& options, const std::vector<std::string>& words) {
             request.start.backend = backend_of(line.value());
             break;
         default:
-            parsed.fuse_folder = line.value();
+            parsed.fuse_folder = parse_name("--fuse", "the folder for the files", line.value());
         }
     }
     parsed.operands = line.operands();

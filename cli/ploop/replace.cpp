@@ -21,10 +21,10 @@ ReplaceWords parse(Options& options, const std::vector<std::string>& words) {
     while (const char letter = line.next()) {
         switch (letter) {
         case 'd':
-            parsed.node = line.value();
+            parsed.node = parse_name("-d", "the device", line.value());
             break;
         case 'm':
-            parsed.folder = line.value();
+            parsed.folder = parse_name("-m", "where it is mounted", line.value());
             break;
         case 'l':
             parsed.request.level = parse_number("-l", line.value());

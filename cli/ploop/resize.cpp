@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "command.h"
-#include "device/device_state.h"
 #include "device_disk.h"
 #include "disk_verbs.h"
+#include "known_devices.h"
 #include "online_verbs.h"
 #include "words.h"
 
@@ -25,7 +25,7 @@ int run_resize(Options& options, const std::vector<std::string>& words) {
     if (inflate && sectors != 0) {
         throw UsageError("");
     }
-    if (is_block_device(operand) && !device_of_node(operand)) {
+    if (is_block_device(operand) && !known_device(operand)) {
         if (inflate) {
             throw ParameterError(fmt::format("{} is no ploop device: -b inflates the balloon of one", operand));
         }
@@ -43,6 +43,7 @@ int run_resize(Options& options, const std::vector<std::string>& words) {
         return inflate ? inflate_running(options, *running) : resize_running(options, *running, sectors);
     }
     if (inflate) {
+        demand_known_devices();
         throw ParameterError("The image is not mounted: -b inflates the balloon of a mounted one");
     }
     return resize_disk(options, descriptor, sectors);

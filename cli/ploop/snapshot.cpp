@@ -2,6 +2,7 @@
 // snapshot, tsnapshot, snapshot-switch, snapshot-delete.
 #include "command.h"
 #include "device_mount.h"
+#include "known_devices.h"
 #include "mount_table.h"
 #include "running_devices.h"
 #include "temporary_snapshots.h"
@@ -139,7 +140,7 @@ int run_tsnapshot(Options& options, const std::vector<std::string>& words) {
             mount.start.component = line.value();
             break;
         default:
-            mount.folder = line.value();
+            mount.folder = parse_name("-m", "the folder to mount in", line.value());
         }
     }
     const std::string operand = descriptor_operand(line);
@@ -148,6 +149,7 @@ int run_tsnapshot(Options& options, const std::vector<std::string>& words) {
     }
     const std::optional<DeviceState> running = writer_of_disk(operand);
     if (!running) {
+        demand_known_devices();
         throw PloopError(
             Exit::not_mounted, ErrorCode::not_found,
             fmt::format("{} is not mounted: a temporary snapshot is taken of a running disk", operand));

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // umount: the file systems of a device, then the device.
 #include "command.h"
+#include "deleted_image.h"
 #include "device/device_users.h"
 #include "disk_folder.h"
+#include "in_use_mark.h"
+#include "known_devices.h"
 #include "mount_table.h"
 #include "running_devices.h"
 #include "statfs_file.h"
@@ -33,6 +36,28 @@ class UnmountStep final : public Step {
     Say say_;
 };
 
+/// What the death of its process has done to the image. With the back end loop the kernel goes on writing to
+/// the file without the process.
+std::string legacy_of_dead(const DeviceState& device) {
+    const std::string& image = device.images.back().path;
+    const std::optional<FileStatus> status = real_doors().files.status(image);
+    if (!status || !device.images.back().is(*status)) {
+        return fmt::format("The process of {} had died, and {} is not its image any more", device.node, image);
+    }
+    const std::optional<bool> mark = bears_mark(image);
+    if (mark && !*mark) {
+        return fmt::format("The process of {} had died, but {} is closed in order: nothing has to be repaired",
+                           device.node, image);
+    }
+    const std::string lost = device.backend == "loop"
+                                 ? "nothing is lost, since the kernel wrote to the file by itself"
+                                 : "what was not flushed then is lost";
+    return fmt::format(
+        "The process of {} had died: {}{}", device.node, lost,
+        mark ? fmt::format(", and {} bears the in-use mark. {}", image, way_to_repair(device.descriptor, image))
+             : "");
+}
+
 void clear_away(const DeviceState& device, const Say& say) {
     const std::vector<std::uint64_t> numbers = device_numbers_of(device);
     if (!clear_dead_device(device)) {
@@ -41,10 +66,8 @@ void clear_away(const DeviceState& device, const Say& say) {
                                      users_of(device.loop, numbers)),
                          Reason::image_in_use);
     }
-    if (!device.read_only) {
-        say(fmt::format("The process of {} had died: what was not flushed then is lost, and {} bears the "
-                        "in-use mark. The next mount repairs it, and so does ploop check",
-                        device.node, device.images.empty() ? device.disk : device.images.back().path));
+    if (!device.read_only && !device.images.empty()) {
+        say(legacy_of_dead(device));
     }
 }
 
@@ -140,6 +163,12 @@ std::optional<FilesystemFigures> present_figures(const DeviceState& device,
 enum class KeepFigures { no, yes };
 
 int unmount_device(const Options& options, const DeviceState& device, KeepFigures keep) {
+    for (const std::string& image : deleted_images(device)) {
+        options.output->warn(
+            fmt::format("{} has been deleted while {} uses it: what is on the disk goes with the "
+                        "device, and cannot be brought back afterwards",
+                        image, device.node));
+    }
     Plan plan("umount", device.disk);
     std::vector<MountPoint> points = mount_points_of(device);
     const std::optional<FilesystemFigures> figures =
@@ -164,12 +193,21 @@ int unmount_device(const Options& options, const DeviceState& device, KeepFigure
 }
 
 [[noreturn]] void refuse_not_mounted(Exit exit, const std::string& what, const std::string& hint) {
+    demand_known_devices();
     throw PloopError(exit, ErrorCode::not_found, fmt::format("{} is not mounted{}", what, hint));
 }
 
 int unmount_node(const Options& options, const std::string& node) {
-    const std::optional<DeviceState> device = device_of_node(node);
+    const std::optional<DeviceState> device = known_device(node);
     if (!device) {
+        const std::optional<int> minor = minor_of_name(node);
+        if (minor && has_unknown_state(*minor)) {
+            throw PloopError(
+                Exit::not_mounted, ErrorCode::damaged,
+                fmt::format("{} does not tell what {} is: \"ploop clear -d {}\" removes that file where "
+                            "no process has the device",
+                            device_file(*minor, "json"), node, node));
+        }
         refuse_not_mounted(Exit::not_mounted, node,
                            ": there is no such device. \"ploop list\" shows which there are");
     }
@@ -238,10 +276,10 @@ int run_umount(Options& options, const std::vector<std::string>& words) {
     while (const char letter = line.next()) {
         switch (letter) {
         case 'd':
-            device = line.value();
+            device = parse_name("-d", "the device", line.value());
             break;
         case 'm':
-            folder = line.value();
+            folder = parse_name("-m", "the folder to unmount", line.value());
             break;
         default:
             component = line.value();

@@ -72,6 +72,16 @@ std::uint64_t parse_size(const std::string& option, const std::string& text) {
     return number->value * unit;
 }
 
+std::string parse_name(const std::string& option, const std::string& what, const std::string& value) {
+    if (value.empty()) {
+        throw ParameterError(
+            fmt::format("Option {} names {}, and was given an empty name: is a shell variable not "
+                        "set?",
+                        option, what));
+    }
+    return value;
+}
+
 std::uint32_t parse_number(const std::string& option, const std::string& text) {
     const std::optional<Number> number = read_number(text);
     if (!number || number->overflow || !number->rest.empty() ||

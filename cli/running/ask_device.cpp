@@ -3,6 +3,7 @@
 
 #include "common/progress_display.h"
 #include "errors.h"
+#include "known_devices.h"
 #include "mount_table.h"
 
 #include <disktool/size.h>
@@ -60,12 +61,12 @@ std::vector<DeviceState> readable_states() {
 void refuse_dead(const DeviceState& device) {
     throw PloopError(Exit::device_open, ErrorCode::failure,
                      fmt::format("The process of {} has died, so nobody serves {}: take the device away with "
-                                 "\"ploop umount -d {}\"; the next mount, or ploop check, repairs the image",
+                                 "\"ploop umount -d {}\", which tells what has to be repaired",
                                  device.node, device.disk, device.node));
 }
 
 DeviceState device_of_word(const std::string& node) {
-    if (std::optional<DeviceState> device = device_of_node(node)) {
+    if (std::optional<DeviceState> device = known_device(node)) {
         return *device;
     }
     throw PloopError(Exit::device_open, ErrorCode::not_found,
@@ -77,7 +78,7 @@ std::optional<DeviceState> device_at(const std::string& folder) {
     if (!point) {
         return std::nullopt;
     }
-    for (DeviceState& device : readable_states()) {
+    for (DeviceState& device : known_states()) {
         const std::vector<MountPoint> points = mount_points_of(device);
         if (std::any_of(points.begin(), points.end(),
                         [&](const MountPoint& other) { return other.id == point->id; })) {

@@ -14,13 +14,16 @@
 
 namespace disktool::ploop::cli {
 
-/// All devices; none for a user who may not know.
+/// All devices; none for a user who may not know: for verbs that work on a disk at rest as well, where the
+/// locks on the image keep him away from one that runs. Whoever would say that there is none: known_devices.h.
 std::vector<DeviceState> readable_states();
 
-/// A node of a device or of a partition. Throws PloopError(device_open) where there is no such device.
+/// A node of a device or of a partition. Throws PloopError(device_open) where there is no such device, or only
+/// root can know.
 DeviceState device_of_word(const std::string& node);
 
-/// What is mounted on the folder is of that one; none: of no device of ours.
+/// What is mounted on the folder is of that one; none: of no device of ours. Throws PloopError(device_open)
+/// where only root can know.
 std::optional<DeviceState> device_at(const std::string& folder);
 
 /// Of several the one that is meant: the one that writes, or the only one. Throws ParameterError that names

@@ -102,6 +102,18 @@ bool clear_away(const DeviceState& state) {
     return true;
 }
 
+bool remove_unknown_state(int minor) {
+    const Descriptor lock = open_device_lock(minor, true);
+    if (!try_device_lock(lock.get())) {
+        return false;
+    }
+    if (has_unknown_state(minor)) {
+        unlink(device_file(minor, "sock").c_str());
+        unlink(device_file(minor, "json").c_str());
+    }
+    return true;
+}
+
 bool remove_dead_device(const DeviceState& state) {
     const Descriptor lock = open_device_lock(state.minor, true);
     if (!try_device_lock(lock.get())) {

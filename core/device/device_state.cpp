@@ -50,22 +50,42 @@ bool is_alive(int minor) {
     return lock && device_lock_held(lock.get());
 }
 
-std::optional<DeviceState> understood(int minor, const std::string& text) {
-    std::string why = "it is not JSON";
+/// What a file tells; `why`: it is there, and tells no state.
+struct ReadState {
+    std::optional<DeviceState> state{};
+    std::string why{};
+};
+
+ReadState understood(int minor, const std::string& text) {
+    ReadState read{{}, "it is not JSON"};
     const auto json = nlohmann::ordered_json::parse(text, nullptr, false);
-    std::optional<DeviceState> state;
     if (!json.is_discarded()) {
-        state = device_state_of(json, why);
+        read.state = device_state_of(json, read.why);
     }
-    if (state && state->minor != minor) {
-        why = "it is of another device";
-        state.reset();
+    if (read.state && read.state->minor != minor) {
+        return {{}, "it is of another device"};
     }
-    if (!state) {
-        log(LogLevel::warning, fmt::format("{} is passed over, it does not tell the state of a device: {}",
-                                           device_file(minor, "json"), why));
+    if (read.state) {
+        read.why.clear();
     }
-    return state;
+    return read;
+}
+
+/// Without a look at whether it is alive.
+ReadState read_state(int minor) {
+    if (minor < 0 || minor > largest_minor || !existing_device_folder()) {
+        return {};
+    }
+    try {
+        return understood(minor, real_doors().files.read_text(device_file(minor, "json"), largest_state));
+    } catch (const SystemError& error) {
+        if (error.error_number() == ENOENT) {
+            return {};
+        }
+        throw;
+    } catch (const Error& error) {
+        return {{}, error.what()};
+    }
 }
 
 /// The number of the whole device, where `number` may be that of a partition.
@@ -111,27 +131,22 @@ std::optional<int> minor_of_name(const std::string& name) {
 }
 
 std::optional<DeviceState> device_state(int minor) {
-    if (minor < 0 || minor > largest_minor || !existing_device_folder()) {
-        return std::nullopt;
+    ReadState read = read_state(minor);
+    if (!read.why.empty()) {
+        log(LogLevel::warning,
+            fmt::format(
+                "{} is passed over, it does not tell the state of a device: {}. Where no process has that "
+                "device, \"ploop clear -d /dev/ploop{}\" removes the file",
+                device_file(minor, "json"), read.why, minor));
     }
-    FileDoor& files = real_doors().files;
-    std::string text;
-    try {
-        text = files.read_text(device_file(minor, "json"), largest_state);
-    } catch (const SystemError& error) {
-        if (error.error_number() == ENOENT) {
-            return std::nullopt;
-        }
-        throw;
-    } catch (const Error& error) {
-        log(LogLevel::warning, error.what());
-        return std::nullopt;
+    if (read.state) {
+        read.state->alive = is_alive(minor);
     }
-    std::optional<DeviceState> state = understood(minor, text);
-    if (state) {
-        state->alive = is_alive(minor);
-    }
-    return state;
+    return std::move(read.state);
+}
+
+bool has_unknown_state(int minor) {
+    return !read_state(minor).why.empty();
 }
 
 std::vector<DeviceState> device_states() {

@@ -58,9 +58,12 @@ DISKTOOL_API std::string device_folder();
 DISKTOOL_API std::string device_file(int minor, const std::string& suffix);
 
 /// All of them, by minor, the dead ones, too. A file that cannot be understood is passed over with a warning to
-/// the log. No folder: none. Never waits. Throws as device_folder() where there is one.
+/// the log, which names the way out. No folder: none. Never waits. Throws as device_folder() where there is
+/// one.
 DISKTOOL_API std::vector<DeviceState> device_states();
 DISKTOOL_API std::optional<DeviceState> device_state(int minor);
+/// Is there a file of that number's state that cannot be understood? Throws as device_folder().
+DISKTOOL_API bool has_unknown_state(int minor);
 /// "/dev/ploop0", "ploop0", "/dev/ploop0p1", and any node of the same device number or of one of its partitions
 /// ("/dev/loop3", "/dev/loop3p1").
 DISKTOOL_API std::optional<DeviceState> device_of_node(const std::string& node);
@@ -103,5 +106,8 @@ class DISKTOOL_API DeviceNumber {
 /// loop device open, or a process has the number, false is returned and nothing is done. Else the loop device
 /// is detached, and nodes, socket and state go.
 DISKTOOL_API bool remove_dead_device(const DeviceState& state);
+
+/// Removes a state that cannot be understood, and the socket beside it. False: a process has the number.
+DISKTOOL_API bool remove_unknown_state(int minor);
 
 } // namespace disktool

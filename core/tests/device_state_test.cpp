@@ -199,6 +199,25 @@ TEST_F(DeviceStateTest, PassesOverWhatCannotBeUnderstood) {
     EXPECT_FALSE(states[0].alive);
     EXPECT_EQ(warnings_.size(), 6u);
     EXPECT_THAT(warnings_[0], HasSubstr("ploop3.json"));
+    EXPECT_THAT(warnings_[0], HasSubstr("ploop clear -d /dev/ploop3"));
+}
+
+TEST_F(DeviceStateTest, RemovesOnlyWhatCannotBeUnderstoodAndNobodyHas) {
+    (void)device_folder();
+    put(some_minor, "{\"version\": 1");
+    put(10, json_of(a_state(10)).dump());
+    EXPECT_TRUE(has_unknown_state(some_minor));
+    EXPECT_FALSE(has_unknown_state(10));
+    EXPECT_FALSE(has_unknown_state(some_minor + 1));
+    EXPECT_TRUE(remove_unknown_state(10));
+    EXPECT_TRUE(device_state(10)) << "it can be understood";
+    {
+        const auto number = DeviceNumber::take(some_minor);
+        EXPECT_FALSE(remove_unknown_state(some_minor));
+        EXPECT_TRUE(has_unknown_state(some_minor));
+    }
+    EXPECT_TRUE(remove_unknown_state(some_minor));
+    EXPECT_FALSE(has_unknown_state(some_minor));
 }
 
 TEST_F(DeviceStateTest, BelievesNoStateThatNamesWhatADeviceCannotHave) {

@@ -128,5 +128,8 @@ class Descriptor {
 /// Error(not_found).
 std::string resolve(FileDoor& files, const std::string& descriptor_path, const ImageEntry& entry,
                     const std::vector<std::string>& allowed);
+/// The same for a file that the user names, and no descriptor yet.
+std::string resolve_given(FileDoor& files, const std::string& descriptor_path, const std::string& name,
+                          const std::vector<std::string>& allowed);
 
 } // namespace disktool::ploop

@@ -89,10 +89,7 @@ std::string PloopDisk::gated(const std::string& path) const {
         throw PloopError(Exit::invalid_parameter, ErrorCode::usage,
                          fmt::format("\"{}\" does not name a file; give the name of an image file", path));
     }
-    ImageEntry entry;
-    entry.file = (folder == "/" ? "" : folder) + "/" + name;
-    entry.path = entry.file;
-    return resolve(files, path_, entry, options_.allowed);
+    return resolve_given(files, path_, (folder == "/" ? "" : folder) + "/" + name, options_.allowed);
 }
 
 std::unique_ptr<Delta> PloopDisk::open_delta(const Uuid& uuid, Access access, bool dirty_too) const {

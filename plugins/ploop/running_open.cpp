@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // A disk is taken into use: recovered, checked, locked, marked.
 #include "check.h"
+#include "check_advice.h"
 #include "device/device_state.h"
 #include "image_path.h"
 #include "left_over.h"
@@ -127,9 +128,7 @@ void check_images(FileDoor& files, const std::vector<ServedDisk::Level>& levels,
     }
     if (result.exit_code != 0) {
         throw PloopError(static_cast<Exit>(result.exit_code), ErrorCode::damaged,
-                         fmt::format("{} is not in order; see what its check says, and mend it with \"ploop "
-                                     "check\"",
-                                     levels.back().path),
+                         advice_on(result, images, how.cluster_sectors),
                          result.was_dirty ? Reason::image_dirty : Reason::image_corrupt);
     }
 }

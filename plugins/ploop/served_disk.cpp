@@ -151,6 +151,18 @@ void ServedDisk::require_untracked() const {
     }
 }
 
+/// Of a file that is mounted, and whose name has gone.
+[[noreturn]] static void refuse_gone(const std::string& path, const FileStatus& file) {
+    throw PloopError(
+        Exit::bad_descriptor, ErrorCode::not_found,
+        file.links == 0
+            ? fmt::format("{} was deleted while it was mounted, and what is on the disk goes with "
+                          "the device: copy it out of the mounted file system before you unmount it",
+                          path)
+            : fmt::format("{} was renamed while it was mounted: give it back that name", path),
+        Reason::image_in_use);
+}
+
 std::unique_ptr<PloopDisk> ServedDisk::open_for(const char* verb, const Say& say) const {
     require_writable(verb);
     if (source_.descriptor.empty()) {
@@ -175,7 +187,11 @@ std::unique_ptr<PloopDisk> ServedDisk::open_for(const char* verb, const Say& say
     const std::vector<Uuid> chain = disk->descriptor.chain(disk->descriptor.top);
     bool same = chain.size() == levels_.size();
     for (std::size_t i = 0; same && i < chain.size(); ++i) {
-        const std::optional<FileStatus> named = doors_.files.status(disk->file_of(chain[i]));
+        const std::string path = disk->file_of(chain[i]);
+        const std::optional<FileStatus> named = doors_.files.status(path);
+        if (!named && path == levels_[i].path) {
+            refuse_gone(path, device_->deltas()[i]->file().status());
+        }
         same = chain[i] == levels_[i].uuid && named && named->same_file(device_->deltas()[i]->file().status());
     }
     if (!same) {

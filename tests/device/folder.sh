@@ -42,6 +42,9 @@ expect 22 nobody "$PLOOP" umount -m "$mnt"; says "sleep (process $user: "; kill 
 [ "$(readlink "/proc/$pid/exe")" = "$(realpath "$PLOOP")" ] || die "process $pid is no ploop"; kill -KILL "$pid"; soon not running "$pid"
 expect 0 nobody "$PLOOP" umount -m "$mnt"; says "had died"; not_mounted "$mnt"
 expect 0 nobody "$PLOOP" mount --fuse "$mnt" d/$X; expect 0 nobody "$PLOOP" umount -m "$mnt"
+# on a folder that is not his: that is the reason, not a program that is missing
+mkdir -m 755 of_root; expect 2 nobody "$PLOOP" mount --fuse "$WORK/of_root" d/$X; says "User 65534 may not write to $WORK/of_root"; says_not "nstall"
+mkdir -m 1777 of_all; expect 2 nobody "$PLOOP" mount --fuse "$WORK/of_all" d/$X; says "mode +t"; closed "$img"
 # words
 expect 38 "$PLOOP" mount --fuse "$WORK/nowhere" d/$X; expect 38 "$PLOOP" mount --fuse "$mnt" -m "$mnt" d/$X
 echo ok

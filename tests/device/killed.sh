@@ -27,14 +27,25 @@ for case in "umount $X" "umount -m $mnt" "umount -d @" "umount(8)"; do
     # shellcheck disable=SC2086
     expect 0 timeout 60 "$PLOOP" ${case/@/\/dev\/ploop$n}
   fi
-  says "had died"; says "$PWD/root.hdd bears the in-use mark"
+  says "had died"; says "$PWD/root.hdd bears the in-use mark"; says "\"ploop check $PWD/$X\" repairs it, and so does the next mount"
   not_mounted "$mnt"; nothing_left; [ ! -e "/dev/ploop$n" ] || die "nodes are left"; [ -z "$(losetup -n -O NAME -j root.hdd)" ] || die "a loop device is left"
   in_use root.hdd || die "not dirty: the test is none"; [ ! -e .statfs ] || die ".statfs of a dead device"
-  cp root.hdd ../copy.hdd; expect 0 "$PLOOP" check -d -f -c ../copy.hdd
+  cp root.hdd ../copy.hdd; expect 37 "$PLOOP" check ../copy.hdd; says "\"ploop check -d ../copy.hdd\" repairs it"
+  expect 37 "$PLOOP" mount ../copy.hdd; says "\"ploop check -d $WORK/copy.hdd\" repairs it"; expect 0 "$PLOOP" check -d -f -c ../copy.hdd
   expect 0 "$PLOOP" mount -m "$mnt" $X
   [ "$(sha256sum < "$mnt/flushed")" = "$(cat ../flushed.sum)" ] || die "a flushed file is lost ($case)"
   expect 0 "$PLOOP" umount $X; closed root.hdd; expect 0 "$PLOOP" check -f root.hdd
 done
+
+# --- only what is so is said of the image: one that is closed, one that has no place for a mark, one that the kernel writes by itself
+expect 0 "$PLOOP" mount $X --json; n=$(minor); cp "$(state "$n")" ../state; expect 0 "$PLOOP" umount $X; cp ../state "$(state "$n")"
+expect 0 "$PLOOP" umount $X; says "$PWD/root.hdd is closed in order"; says_not "in-use mark"; says_not "lost"; nothing_left; closed root.hdd
+mkdir ../raw; cd ../raw; expect 0 "$PLOOP" init -s 300M -f raw root.hdd
+expect 0 "$PLOOP" mount -m "$mnt" $X --json; n=$(minor); [ "$(field "$n" backend)" = loop ] || die "backend: $(field "$n" backend)"
+kill_device "$n"; echo later > "$mnt/later"; sync "$mnt/later"
+expect 0 "$PLOOP" umount $X; says "nothing is lost"; says_not "in-use mark"; nothing_left
+expect 0 "$PLOOP" mount --backend fuse -m "$mnt" $X --json; n=$(minor); [ "$(cat "$mnt/later")" = later ] || die "what was written after the kill is lost"
+kill_device "$n"; expect 0 "$PLOOP" umount $X; says "what was not flushed then is lost"; says_not "in-use mark"; nothing_left; cd ../d
 
 # --- a dead device that nobody has mounted: the next mount clears it away by itself
 expect 0 "$PLOOP" mount $X --json; n=$(minor); kill_device "$n"

@@ -19,7 +19,7 @@ expect 0 "$PLOOP" snapshot -d $dev one.hdd --dry-run; says "one.hdd as the new t
 expect 0 "$PLOOP" snapshot -d $dev -u $U1 one.hdd; says "Creating snapshot dev=$dev img=$PWD/one.hdd"; closed root.hdd; in_use one.hdd || die "one.hdd is not the top"
 grep -q "<File>one.hdd</File>" $X || die "the descriptor does not name one.hdd: $(cat $X)"
 put two; expect 38 "$PLOOP" snapshot -d $dev one.hdd; says "exists already"
-expect 1 "$PLOOP" snapshot -d $dev ../outside.hdd; says "outside"; gone ../outside.hdd
+expect 1 "$PLOOP" snapshot -d $dev ../outside.hdd; says "\"$WORK/outside.hdd\" was given as an image of $PWD/$X"; says "outside"; says "ploop mount --allow $WORK"; gone ../outside.hdd
 expect 38 "$PLOOP" snapshot -d $dev a.hdd b.hdd; says "unexpected word"
 (mkdir -p "$WORK/elsewhere"; cd "$WORK/elsewhere"; expect 0 "$PLOOP" snapshot -d $dev -u $U2 ../d/two.hdd); [ -e two.hdd ] || die "two.hdd lies elsewhere"
 put three; expect 0 "$PLOOP" snapshot -d $dev -u $U3 three.hdd; put four
@@ -107,6 +107,16 @@ expect 0 "$PLOOP" mount -m "$mnt" $X; grep -q "<Temporary/>" $X || die "it went 
 expect 0 "$PLOOP" snapshot-delete -u $U2 $X; ! grep -q Temporary $X || die "the last of its children has gone, and it stays"
 expect 0 "$PLOOP" mount -m "$mnt" $X; whole "in the end"; expect 0 "$PLOOP" umount $X
 nothing_left; expect 0 "$PLOOP" check $X
+
+# --- a file outside of the disk's folder: the command names it, and no descriptor does
+cp *.hdd ../out.hdd
+for how in "replace -l 0 -i ../out.hdd" "replace -k -l 0 -i ../out.hdd"; do
+  # shellcheck disable=SC2086
+  expect 1 "$PLOOP" $how $X; says "\"$WORK/out.hdd\" was given as an image of"; says "Name a file in that folder"; says "--allow $WORK"; says_not " names \""
+done
+expect 0 "$PLOOP" replace --dry-run --allow "$WORK" -l 0 -i ../out.hdd $X; rm ../out.hdd
+expect 0 "$PLOOP" snapshot -u $U1 $X; expect 1 "$PLOOP" snapshot-merge -n ../out.hdd $X; says "\"$WORK/out.hdd\" was given as an image of"; gone ../out.hdd
+expect 0 "$PLOOP" snapshot-merge $X
 
 # --- without a descriptor
 base=$(ls *.hdd); [ "$(images)" = 1 ] || die "files are left: $(ls)"

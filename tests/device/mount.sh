@@ -75,7 +75,12 @@ expect 0 "$PLOOP" mount -d /dev/ploop4711 $X --json; is .device /dev/ploop4711; 
 [ -b /dev/ploop4711p1 ] || die "-d is not honoured"
 disk ../e; expect 2 "$PLOOP" mount -d /dev/ploop4711 ../e/$X; says "/dev/ploop4711"
 expect 0 "$PLOOP" umount -d ploop4711
-expect 38 "$PLOOP" mount -d /dev/null $X; expect 38 "$PLOOP" mount -d /dev/ploop99999999 $X
+expect 38 "$PLOOP" mount -d /dev/null $X; expect 38 "$PLOOP" mount -d /dev/ploop99999 $X; says "from /dev/ploop0 to /dev/ploop65535"
+expect 38 "$PLOOP" mount -d /dev/ploop99999999999999999999 $X; says "to /dev/ploop65535"; expect 38 "$PLOOP" mount -d /dev/ploop01 $X; says "is no name"
+# a shell variable that is not set
+expect 38 "$PLOOP" mount -m "" $X; says "Option -m"; expect 38 "$PLOOP" mount --fuse "" $X; nothing_left
+expect 0 "$PLOOP" mount -m "$mnt" $X; for o in -m -d; do expect 38 "$PLOOP" umount $o "" $X; says "Option $o"; done; mounted "$mnt"
+expect 38 "$PLOOP" balloon show -m "" $X; says "Option -m"; expect 0 "$PLOOP" umount $X
 # -F
 expect 0 "$PLOOP" mount -F -m "$mnt" $X; says "Running: "; says " -p /dev/ploop"; mounted "$mnt"; expect 0 "$PLOOP" umount $X
 expect 0 "$PLOOP" mount -F $X; says_not "Running: "; D=$(sed 's/.*dev=\([^ ]*\).*/\1/;q' <<< "$OUT")
@@ -116,9 +121,12 @@ expect 0 "$PLOOP" mount -r root.hdd "$top"; expect 0 "$PLOOP" umount root.hdd
 expect 0 "$PLOOP" snapshot-merge -A $X
 expect 38 "$PLOOP" mount -f raw root.hdd; expect 38 "$PLOOP" mount -f other root.hdd; expect 38 "$PLOOP" mount -u $U1 root.hdd
 printf 'Ynot' | dd of=root.hdd bs=1 seek=44 conv=notrunc status=none
-expect 37 "$PLOOP" mount root.hdd; nothing_left
+expect 37 "$PLOOP" mount root.hdd; says "\"ploop check -d $img\" repairs it"; nothing_left
 expect 0 "$PLOOP" mount -m "$mnt" $X; expect 0 "$PLOOP" umount $X; closed root.hdd # the descriptor's form repairs it
 expect 0 "$PLOOP" convert -f raw $X
+# what check cannot mend is not sent to it
+expect 38 "$PLOOP" mount -f raw -b 2047 root.hdd; says "clusters of 2047 sectors"; says_not "mend"
+"$PLOOP" mount root.hdd > out 2> err && die "a raw file is mounted as ploop1"; OUT=$(cat out) ERR=$(cat err); says "has no header of a ploop image"; says "-f raw"; says_not "mend"
 for b in auto fuse loop; do
   expect 0 "$PLOOP" mount --backend $b -f raw -b 2048 -m "$mnt" root.hdd --json; n=$(minor)
   [ "$(field "$n" backend)" = "${b/auto/loop}" ] || die "--backend $b: $(field "$n" backend)"
@@ -138,6 +146,21 @@ for delay in 0.02 0.04 0.06 0.08 0.1 0.12 0.15 0.2 0.25 0.3; do
   esac
 done
 [ -n "$stopped" ] || die "no mount was interrupted"; rm said
+
+# --- an image that has lost its name
+mkdir ../gone; cd ../gone; cp -r --sparse=never ../pattern/. .
+expect 0 "$PLOOP" mount -m "$mnt" $X --json; n=$(minor); mv root.hdd other.hdd
+expect 23 "$PLOOP" snapshot $X; says "root.hdd was renamed while it was mounted"; says_not "changed meanwhile"
+expect 0 "$PLOOP" umount -d "/dev/ploop$n"; says_not "deleted"; mv other.hdd root.hdd; nothing_left
+expect 0 "$PLOOP" mount -m "$mnt" $X --json; n=$(minor); rm root.hdd
+expect 23 "$PLOOP" snapshot $X; says "$PWD/root.hdd was deleted while it was mounted"; says_not "changed meanwhile"
+expect 0 "$PLOOP" umount -d "/dev/ploop$n"; says "$PWD/root.hdd has been deleted while /dev/ploop$n uses it"; nothing_left
+
+# --- nothing is on the disk
+mkdir ../bare; cd ../bare; "$PLOOP" init -s 300M root.hdd > /dev/null
+expect 0 "$PLOOP" mount $X --json; p=$(json .partition); wipefs -q -a "$p"; expect 0 "$PLOOP" umount $X
+expect 21 "$PLOOP" mount -m "$mnt" $X; says "nothing that is known lies on /dev/ploop"; says "mkfs.ext4"; says_not "superblock"; nothing_left
+expect 21 "$PLOOP" mount -m "$mnt" -t ext4 $X; says "as ext4"; nothing_left
 
 # --- no table: the whole device
 mkdir ../w; cd ../w; "$PLOOP" init -s 300M -t none root.hdd > /dev/null
