@@ -54,6 +54,12 @@ void check_folder(const std::string& folder) {
     if (!status || status->type != FileType::directory) {
         throw ParameterError(fmt::format("{} is no folder: the disk's files need an existing one", folder));
     }
+    if (const std::optional<MountPoint> point = mounted_on(folder); point && is_disk_folder(*point)) {
+        throw PloopError(Exit::mount, ErrorCode::locked,
+                         fmt::format("{} shows the files of {} already: \"ploop umount -m {}\" ends that",
+                                     folder, point->source, folder),
+                         Reason::image_in_use);
+    }
     refuse_foreign_folder(folder);
 }
 

@@ -18,7 +18,9 @@ nobody e2fsck -fn "$mnt/p1" > log 2>&1 || die "e2fsck: $(cat log)"
 echo content > f; nobody debugfs -w -R "write $WORK/f f" "$mnt/p1" > /dev/null 2>&1
 nobody dd if="$mnt/disk" of=d/raw bs=1M status=none; [ "$(stat -c %s d/raw)" = 314572800 ] || die "size of a copy"
 cmp <(nobody dd if="$mnt/p1" bs=1M count=10 status=none) <(dd if=d/raw bs=1M skip=1 count=10 status=none) || die "p1 is another part"
-for how in "mount --fuse $mnt" "mount -r --fuse $mnt" mount "mount -r"; do # a second time, also as root
+expect 21 nobody "$PLOOP" mount --fuse "$mnt" d/$X; says "shows the files of $WORK/d/$X already"; expect 21 nobody "$PLOOP" mount -r --fuse "$mnt" d/$X
+mkdir mnt2; chown 65534:65534 mnt2
+for how in "mount --fuse $WORK/mnt2" "mount -r --fuse $WORK/mnt2" mount "mount -r"; do # a second time, also as root
   if [ "${how#*--fuse}" = "$how" ]; then expect 37 "$PLOOP" $how d/$X; else expect 37 nobody "$PLOOP" $how d/$X; fi
   says "in use by"; says "unmount"; in_use "$img"
 done
