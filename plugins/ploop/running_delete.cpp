@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 namespace disktool::ploop {
 
 void ServedDisk::remove_snapshot(const Uuid& uuid, const Say& say, const Watch& watch) {
@@ -22,10 +24,11 @@ void ServedDisk::remove_snapshot(const Uuid& uuid, const Say& say, const Watch& 
     }
     Report report{say, watch};
     if (!remove_one(*disk, uuid, report)) {
+        Descriptor marked = marked_for_deletion(*disk, uuid);
         if (watch.plan_only) {
             return;
         }
-        DiskChange change(*disk, "snapshot-delete", marked_for_deletion(*disk, uuid));
+        DiskChange change(*disk, "snapshot-delete", std::move(marked));
         change.switch_over();
         say(deletion_mark_text(change.after, uuid));
         return;

@@ -103,5 +103,10 @@ expect 0 "$PLOOP" mount $X --json; n=$(minor)
 [ "$(field "$n" backend)" = fuse ] || die "its back end is $(field "$n" backend)"
 expect 0 "$PLOOP" snapshot $X
 expect 0 "$PLOOP" umount $X
+# --- one with several children is marked, once
+expect 0 "$PLOOP" snapshot -u $U1 $X; expect 0 "$PLOOP" snapshot -u $U2 $X; expect 0 "$PLOOP" snapshot-switch -u $U1 $X
+expect 0 "$PLOOP" mount $X; expect 0 "$PLOOP" snapshot-delete --dry-run -u $U1 $X; not_marked() { ! grep -q "<Temporary" $X; }; not_marked || die "--dry-run marks it"
+expect 0 "$PLOOP" snapshot-delete -u $U1 $X; ! not_marked || die "not marked"; expect 1 "$PLOOP" snapshot-delete --dry-run -u $U1 $X; expect 1 "$PLOOP" snapshot-delete -u $U1 $X
+expect 0 "$PLOOP" umount $X
 nothing_left
 echo ok
