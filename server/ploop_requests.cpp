@@ -280,6 +280,7 @@ class PloopRequests {
     static ploop::Say say(ControlRequest& request) {
         return [&request](const std::string& line) { request.say(line); };
     }
+
     ploop::RunningDisk& disk_;
     RunningDevice& device_;
     std::mutex& verbs_;

@@ -34,8 +34,8 @@ ControlMessage hear_until_ready(int pipe, const std::string& what, const ReadyLi
 
 /// Starts libexec/disktool/PROGRAM with that configuration (docs/ploop-devices.md; its version is put in here).
 /// `number`: the device's, or null: the process takes the lowest that is free. Returns when the device is
-/// there, with its partitions. Throws as hear_until_ready(), when what there was of it
-/// has been taken away again.
+/// there, with its partitions. Throws as hear_until_ready(), when what there was of it has been taken away
+/// again.
 DeviceState start_device_process(const std::string& program, ControlMessage config, const DeviceNumber* number,
                                  const ReadyListener& listener);
 

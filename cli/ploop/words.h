@@ -20,9 +20,11 @@ namespace disktool::ploop::cli {
 /// Too large value ...".
 std::uint64_t parse_size(const std::string& option, const std::string& text);
 
-/// A number as in C, with nothing behind it. Throws UsageError.
 /// A value that must not be empty, as that of a shell variable that is not set: "-m", "the folder to mount in".
+/// Throws ParameterError.
 std::string parse_name(const std::string& option, const std::string& what, const std::string& value);
+
+/// A number as in C, with nothing behind it. Throws UsageError.
 std::uint32_t parse_number(const std::string& option, const std::string& text);
 
 /// The number of an open file of this process. Throws UsageError.

@@ -98,10 +98,6 @@ void plan_cut(Session& session, const DiskSurvey& survey, const ResizeOptions& o
                       {options.new_size, table_patches(image.device(), survey.table, {options.new_size})});
 }
 
-} // namespace
-
-namespace {
-
 /// Others stay as they are, however empty they become.
 bool freeing_helps(Reason reason) {
     return reason == Reason::none || reason == Reason::used_blocks || reason == Reason::below_minimum;

@@ -93,9 +93,7 @@ class RunningDisk {
         bool plan_only = false; ///< refusals, and nothing else
     };
     virtual SnapshotDone snapshot(const RunningSnapshot& request, const Freezer& freezer, const Say& say) = 0;
-    /// As `snapshot-merge` at rest, in all its forms. Lower images are merged beside guest I/O; of the running
-    /// top, clusters move down in small batches, each holding I/O up for some milliseconds.
-    /// Of one verb. Both may be empty.
+    /// Of one verb. All of it may be left out.
     struct Watch {
         std::function<void(std::uint64_t done, std::uint64_t total)> progress{};
         /// Looked at after each call of `progress`. When cancelled: Error(interrupted), and what can be taken
@@ -107,6 +105,8 @@ class RunningDisk {
         void advanced(std::uint64_t done, std::uint64_t total) const;
         bool cancelled() const { return cancel != nullptr && cancel->cancelled(); }
     };
+    /// As `snapshot-merge` at rest, in all its forms. Lower images are merged beside guest I/O; of the running
+    /// top, clusters move down in small batches, each holding I/O up for some milliseconds.
     virtual void merge(const MergeRequest& request, const Say& say, const Watch& watch) = 0;
     virtual void remove_snapshot(const Uuid& uuid, const Say& say, const Watch& watch) = 0;
     struct RunningReplace {

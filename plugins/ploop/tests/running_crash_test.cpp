@@ -372,6 +372,22 @@ std::vector<MadeDelta> sized(std::uint64_t base, std::uint64_t middle, std::uint
     return deltas;
 }
 
+/// By the file "copy" of the folder, which copied() has made.
+void replace_level(RunningDisk& disk, std::size_t level, bool keep_name, const std::string& folder,
+                   const RunningDisk::Watch& watch) {
+    RunningDisk::RunningReplace request;
+    request.level = level;
+    request.request.new_file = folder + "/copy";
+    request.request.keep_name = keep_name;
+    disk.replace(request, silent, watch);
+}
+
+std::function<void(const std::string&)> copied(const std::string& name) {
+    return [name](const std::string& path) {
+        std::filesystem::copy_file(directory_of(path) + "/" + name, directory_of(path) + "/copy");
+    };
+}
+
 std::vector<Verb> verbs() {
     const auto merge = [](const MergeRequest& request) {
         return [request](RunningDisk& disk, RecordedGuest& guest, const std::string&) {
@@ -453,42 +469,26 @@ std::vector<Verb> verbs() {
         {"replace",
          three,
          [](RunningDisk& disk, RecordedGuest& guest, const std::string& folder) {
-             RunningDisk::RunningReplace request;
-             request.level = 0;
-             request.request.new_file = folder + "/copy";
-             disk.replace(request, silent, acting(guest));
+             replace_level(disk, 0, false, folder, acting(guest));
          },
          {},
-         [](const std::string& path) {
-             std::filesystem::copy_file(directory_of(path) + "/root.hds", directory_of(path) + "/copy");
-         },
+         copied("root.hds"),
          {"copy", "root.hds"}},
         {"replace_cancelled",
          three,
          [](RunningDisk& disk, RecordedGuest& guest, const std::string& folder) {
-             RunningDisk::RunningReplace request;
-             request.level = 0;
-             request.request.new_file = folder + "/copy";
-             cancelling(guest, [&](const auto& watch) { disk.replace(request, silent, watch); });
+             cancelling(guest, [&](const auto& watch) { replace_level(disk, 0, false, folder, watch); });
          },
          {},
-         [](const std::string& path) {
-             std::filesystem::copy_file(directory_of(path) + "/root.hds", directory_of(path) + "/copy");
-         },
+         copied("root.hds"),
          {"copy"}},
         {"replace_keeping_the_name",
          three,
          [](RunningDisk& disk, RecordedGuest& guest, const std::string& folder) {
-             RunningDisk::RunningReplace request;
-             request.level = 1;
-             request.request.new_file = folder + "/copy";
-             request.request.keep_name = true;
-             disk.replace(request, silent, acting(guest));
+             replace_level(disk, 1, true, folder, acting(guest));
          },
          {},
-         [](const std::string& path) {
-             std::filesystem::copy_file(directory_of(path) + "/root.hds.1", directory_of(path) + "/copy");
-         },
+         copied("root.hds.1"),
          {"copy"}},
     };
 }
